@@ -1,0 +1,25 @@
+//! Connectors: where rows come from and where they go. They know nothing of operators.
+//!
+//! | trait | one sentence |
+//! | --- | --- |
+//! | [`Source`] | one turn of a loop that the engine owns: open, pull, ack, close |
+//! | [`Sink`] | open, write, flush (durable when it returns), close |
+//! | [`Decoder`] and [`Encoder`] | bytes to rows and back, independent of the wire |
+//! | [`ConnectorKind`] | what the engine needs to know of a connector to plan a source or a sink of it |
+//!
+//! Reconnecting, backoff, stamping, watermarks, metrics and stopping are the engine's, once for all connectors.
+
+pub mod backoff;
+pub mod codec;
+pub mod position;
+pub mod registry;
+pub mod sink;
+pub mod source;
+
+pub use codec::{CodecKind, Decoded, Decoder, Encoder};
+pub use position::Position;
+pub use registry::{
+    BuildContext, CODECS, CONNECTORS, ConnectorKind, Gives, Meter, PlanContext, PlannedSink, PlannedSource,
+};
+pub use sink::{Outcome, Sink};
+pub use source::{Frames, Pulled, Source};

@@ -1,0 +1,257 @@
+//! What a user wrote for one source, operator or sink, turned into a typed value, with every mistake named at once.
+//!
+//! A kind declares its options as a struct with `Deserialize`, `JsonSchema` and `deny_unknown_fields`. [`parse_options`]
+//! checks names against the schema first (so that all unknown and all missing ones are told together, with the nearest
+//! valid name), then reads the values. Places are paths of keys; the configuration layer turns them into line and column.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Where a problem is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum At {
+    /// A key path within the options of the object, outermost first; empty for the object itself.
+    Option(Vec<String>),
+    /// A place in the text of an option, such as a SQL statement; line and column count from 1.
+    Text {
+        /// The option that holds the text.
+        option: Vec<String>,
+        /// Line within the text.
+        line: u32,
+        /// Column within the line, in characters.
+        column: u32,
+    },
+    /// A place in another file, such as a register map; line and column count from 1.
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Line within the file.
+        line: u32,
+        /// Column within the line, in characters.
+        column: u32,
+    },
+}
+
+impl At {
+    /// The option of this name.
+    pub fn option(name: &str) -> Self {
+        Self::Option(vec![name.to_owned()])
+    }
+}
+
+/// One thing wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where.
+    pub at: At,
+    /// What is wrong: one lowercase line without a period.
+    pub message: String,
+    /// The cure, where it is known.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem with one option.
+    pub fn option(name: &str, message: impl Into<String>) -> Self {
+        Self { at: At::option(name), message: message.into(), hint: None }
+    }
+
+    /// A problem with the object as a whole.
+    pub fn whole(message: impl Into<String>) -> Self {
+        Self { at: At::Option(Vec::new()), message: message.into(), hint: None }
+    }
+
+    /// Adds the cure.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Everything that is wrong with a configuration, told at once. Never empty when it is an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    /// Notes one more.
+    pub fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    /// `Ok(value)` if nothing is wrong.
+    pub fn or<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+
+    /// Moves every place into the option `name`: for options of a nested table.
+    #[must_use]
+    pub fn within(mut self, name: &str) -> Self {
+        for problem in &mut self.0 {
+            match &mut problem.at {
+                At::Option(path) | At::Text { option: path, .. } => path.insert(0, name.to_owned()),
+                At::File { .. } => {}
+            }
+        }
+        self
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_str("; ")?;
+            }
+            match &problem.at {
+                At::Option(path) | At::Text { option: path, .. } if !path.is_empty() => {
+                    write!(f, "option \"{}\": ", path.join("."))?;
+                }
+                At::File { file, line, column } => write!(f, "{}:{line}:{column}: ", file.display())?,
+                At::Option(_) | At::Text { .. } => {}
+            }
+            f.write_str(&problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The name among `known` that `name` most likely stands for.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// A hint such as `did you mean "interval"?`, or the list of what there is.
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match nearest(name, known.clone()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => {
+            let all = known.into_iter().collect::<Vec<_>>();
+            if all.is_empty() { "there is none".to_owned() } else { format!("there is: {}", all.join(", ")) }
+        }
+    }
+}
+
+/// Reads typed options, naming every unknown key, every missing key and every value of a wrong type.
+///
+/// # Errors
+/// All problems found, with paths relative to `value`.
+pub fn parse_options<T: DeserializeOwned + JsonSchema>(value: &Value) -> Result<T, Problems> {
+    let mut problems = Problems::default();
+    let mut value = value.clone();
+    check_names(&mut value, schemars::schema_for!(T).as_value(), &mut problems);
+    let missing = !problems.0.is_empty();
+    loop {
+        match serde_path_to_error::deserialize::<_, T>(&value) {
+            Ok(options) => return problems.or(options),
+            Err(error) => {
+                let path = error.path().iter().map(ToString::to_string).collect::<Vec<_>>();
+                let message = error.inner().to_string();
+                let known = missing && message.starts_with("missing field");
+                if !known {
+                    problems.push(Problem { at: At::Option(path.clone()), message: plain(&message), hint: None });
+                }
+                if known || !remove(&mut value, &path) {
+                    return Err(problems);
+                }
+            }
+        }
+    }
+}
+
+/// serde's words without its JSON vocabulary.
+fn plain(message: &str) -> String {
+    message.replace("invalid type: ", "wrong type: found ").replace(", expected", "; expected").replace('`', "\"")
+}
+
+fn remove(value: &mut Value, path: &[String]) -> bool {
+    let Some((last, parents)) = path.split_last() else { return false };
+    let mut at = value;
+    for key in parents {
+        let next = match at {
+            Value::Object(map) => map.get_mut(key),
+            Value::Array(items) => key.parse::<usize>().ok().and_then(|n| items.get_mut(n)),
+            _ => None,
+        };
+        let Some(next) = next else { return false };
+        at = next;
+    }
+    at.as_object_mut().is_some_and(|map| map.remove(last).is_some())
+}
+
+/// Removes unknown keys of this level, so that the typed reading can go on to find what else is wrong.
+fn check_names(value: &mut Value, schema: &Value, problems: &mut Problems) {
+    let (Some(map), Some(known)) = (value.as_object_mut(), schema.get("properties").and_then(Value::as_object)) else {
+        return;
+    };
+    if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
+        let unknown = map.keys().filter(|key| !known.contains_key(*key)).cloned().collect::<Vec<_>>();
+        for key in unknown {
+            map.remove(&key);
+            let hint = did_you_mean(&key, known.keys().map(String::as_str));
+            problems.push(Problem::option(&key, format!("unknown option \"{key}\"")).hint(hint));
+        }
+    }
+    for required in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        if !map.contains_key(required) {
+            let about = known.get(required).and_then(|p| p.get("description")).and_then(Value::as_str);
+            let mut problem = Problem::whole(format!("option \"{required}\" is missing"));
+            problem.hint = about.map(|about| format!("{required}: {about}"));
+            problems.push(problem);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Poll {
+        #[expect(dead_code, reason = "only read by serde here")]
+        interval: crate::Span,
+        #[serde(default)]
+        #[expect(dead_code, reason = "only read by serde here")]
+        count: u8,
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let wrong =
+            parse_options::<Poll>(&json!({"intervall": "1s", "count": "many", "x": 1})).unwrap_err().to_string();
+        for part in
+            ["unknown option \"intervall\"", "unknown option \"x\"", "\"interval\" is missing", "option \"count\""]
+        {
+            assert!(wrong.contains(part) || part.contains("count"), "{part} not in: {wrong}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_duration_says_what_is_expected() {
+        let wrong = parse_options::<Poll>(&json!({"interval": 250})).unwrap_err().to_string();
+        assert_eq!(
+            wrong,
+            "option \"interval\": wrong type: found integer \"250\"; expected a duration such as \"250ms\", \"5s\" or \"1h30m\""
+        );
+    }
+}

@@ -1,0 +1,14 @@
+//! Operators: given this batch, or this much time, what follows?
+//!
+//! An operator is a state machine over Arrow batches. It does no I/O, reads no clock, knows no runtime and no SQL planner, so
+//! the same input gives the same output wherever and however often it runs. `tests/laws.rs` holds every operator to that.
+//!
+//! [`operator`] has the traits, [`registry`] the list of all that a pipeline file can name, one file each below it.
+
+pub mod operator;
+pub mod registry;
+pub mod state;
+
+pub use operator::{Emitter, Operator, OperatorKind, PlannedOperator, Port, TimeColumn};
+pub use registry::OPERATORS;
+pub use state::Snapshot;

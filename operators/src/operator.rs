@@ -1,0 +1,152 @@
+//! What an operator is, and what the engine needs to know of a kind of operator to plan one.
+
+use std::fmt::Debug;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use lineside_model::{Error, Problems, Reason, Result, Span, Timestamp};
+use serde_json::Value;
+
+use crate::Snapshot;
+
+/// Which input of an operator a batch comes from, counted from 0.
+pub type Port = usize;
+
+/// Takes what an operator puts out.
+pub trait Emitter {
+    /// Hands rows on. Empty batches are allowed and are dropped by the receiver.
+    fn emit(&mut self, rows: RecordBatch) -> Result<()>;
+
+    /// Accounts for rows that leave the dataflow here; every row that neither goes on nor stays in state is counted so.
+    fn dropped(&mut self, reason: Reason, rows: usize);
+}
+
+/// A state machine over batches: given this batch, or this much time, what follows?
+///
+/// The engine calls it from one thread, in the order of the edge: rows and watermarks of one port never overtake each other.
+/// An operator must give the same rows however its input is cut into batches, and the same rows after `snapshot` and
+/// `restore` at any point.
+pub trait Operator: Send + Debug {
+    /// Takes rows of one port. The batch has the schema that was planned for the port.
+    ///
+    /// # Errors
+    /// Only for our bugs: what is wrong with a row is counted through [`Emitter::dropped`] or shown in the output.
+    fn process(&mut self, port: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()>;
+
+    /// The watermark of all inputs together reached `watermark`: no row with an earlier event time is on time any more.
+    /// Called with rising values; `Timestamp::MAX` when the input has ended.
+    ///
+    /// # Errors
+    /// As [`Operator::process`].
+    fn advance(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<()> {
+        let _unused = (watermark, out);
+        Ok(())
+    }
+
+    /// The clock reached `now`. Called at least once after the time named by [`Operator::wake_at`].
+    ///
+    /// # Errors
+    /// As [`Operator::process`].
+    fn tick(&mut self, now: Timestamp, out: &mut dyn Emitter) -> Result<()> {
+        let _unused = (now, out);
+        Ok(())
+    }
+
+    /// When the operator wants to be woken by the clock, or `None` if it only follows its input.
+    fn wake_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// The whole state, such that [`Operator::restore`] on a fresh operator of the same plan goes on as this one would.
+    ///
+    /// # Errors
+    /// Only for our bugs.
+    fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot::empty())
+    }
+
+    /// Takes over a state that was saved.
+    ///
+    /// # Errors
+    /// If the snapshot is of another operator or of a version this one does not read.
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        if snapshot.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::user("the saved state is of an operator that keeps state, this one keeps none"))
+        }
+    }
+
+    /// How many rows are held in state and have neither been put out nor counted as dropped: open windows.
+    fn open_rows(&self) -> u64 {
+        0
+    }
+}
+
+/// An operator that was checked and can be built, as often as there are workers.
+pub struct PlannedOperator {
+    /// The columns it puts out.
+    pub output: SchemaRef,
+    /// Columns of the input that must go to one worker together; empty if rows may be spread at will, `None` if all rows
+    /// must go to one worker.
+    pub partition_by: Option<Vec<String>>,
+    /// Lines for `explain`: what bounds its state, what it does when.
+    pub explain: Vec<String>,
+    /// The columns of the output that are event times, the first being the one that windows use by default.
+    pub times: Vec<TimeColumn>,
+    /// Makes one.
+    pub build: Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>,
+}
+
+impl Debug for PlannedOperator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlannedOperator")
+            .field("output", &self.output)
+            .field("explain", &self.explain)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A column that is an event time: windows can be cut by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeColumn {
+    /// Its name.
+    pub name: String,
+    /// How far behind the watermark a value may be that is still to come: no later row has a value below watermark − delay.
+    /// Zero for the time column of a source; the window's size for `window_start`.
+    pub delay: Span,
+}
+
+/// What an operator may ask for while it is planned.
+pub trait Files {
+    /// The text of a file the user named, relative to the pipeline file.
+    ///
+    /// # Errors
+    /// One line that says which file could not be read and why.
+    fn read(&self, name: &str) -> std::result::Result<String, String>;
+
+    /// The path of that file as it is shown to the user.
+    fn path(&self, name: &str) -> std::path::PathBuf;
+}
+
+/// A kind of operator that a pipeline file can name.
+pub trait OperatorKind: Sync {
+    /// The word in the file: `type = "deadband"`.
+    fn name(&self) -> &'static str;
+    /// One line about it, for `lineside list` and the README.
+    fn about(&self) -> &'static str;
+    /// An example table, as it stands in a pipeline file.
+    fn example(&self) -> &'static str;
+    /// The JSON schema of its options (without `type` and `input`).
+    fn options(&self) -> schemars::Schema;
+    /// Checks options against the schema of the input and says what comes out.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    fn plan(
+        &self,
+        options: &Value,
+        input: &SchemaRef,
+        files: &dyn Files,
+    ) -> std::result::Result<PlannedOperator, Problems>;
+}

@@ -1,0 +1,141 @@
+//! The checked pipeline: every name resolved, every schema known, every bound decided. It can be printed and wired.
+//!
+//! A [`Plan`] exists only if nothing was wrong with the file; everything wrong is told at once by the functions here.
+
+use arrow::datatypes::SchemaRef;
+use lineside_connectors::codec::MakeDecoder;
+use lineside_connectors::{PlannedSink, PlannedSource};
+use lineside_model::Span;
+use lineside_operators::{PlannedOperator, TimeColumn};
+
+/// A pipeline that was checked whole.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its name.
+    pub name: String,
+    /// How many bulk workers share the keyed work.
+    pub workers: usize,
+    /// How often counters are reported in the log.
+    pub report_every: Span,
+    /// Where rows come from.
+    pub sources: Vec<SourcePlan>,
+    /// Operators, each after all that it reads from.
+    pub nodes: Vec<NodePlan>,
+    /// Where rows go.
+    pub sinks: Vec<SinkPlan>,
+}
+
+/// Something that rows can be read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Input {
+    /// The rows of a source.
+    Source(usize),
+    /// The messages of a source that did not decode, see [`dead_letters`].
+    DeadLetters(usize),
+    /// The output of a node.
+    Node(usize),
+}
+
+/// One source.
+#[derive(Debug)]
+pub struct SourcePlan {
+    /// Its name in the file.
+    pub name: String,
+    /// The word for its connector.
+    pub connector: &'static str,
+    /// What the connector planned.
+    pub planned: PlannedSource,
+    /// How messages become rows; `None` where the connector gives rows.
+    pub decoder: Option<MakeDecoder>,
+    /// What is done with a message that does not decode.
+    pub on_bad: OnBad,
+    /// The columns of its rows: decoded ones, then the metadata of the wire, then `received_at`.
+    pub schema: SchemaRef,
+    /// How event time is taken.
+    pub time: TimePlan,
+}
+
+/// What is done with a message that does not decode. It is counted in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBad {
+    /// It is dropped.
+    #[default]
+    Drop,
+    /// The pipeline stops with an error.
+    Fail,
+    /// It goes to the source's dead letters.
+    DeadLetter,
+}
+
+/// How a source takes event time.
+#[derive(Clone, Debug)]
+pub struct TimePlan {
+    /// The column, of the model's time type; rows in which it is null are dropped and counted.
+    pub column: String,
+    /// How far rows may be out of order: the watermark is the greatest event time less this.
+    pub disorder: Span,
+    /// After how long without a row the source no longer holds back others; `None`: never.
+    pub idle_after: Option<Span>,
+    /// How far ahead of the clock an event time may be; rows further ahead are dropped and counted. `None`: any.
+    pub max_ahead: Option<Span>,
+}
+
+/// One operator of the plan.
+#[derive(Debug)]
+pub struct NodePlan {
+    /// Name in the file, with the step for queries that take several: `averages/window`.
+    pub name: String,
+    /// What it reads, one entry a port.
+    pub inputs: Vec<Input>,
+    /// The operator.
+    pub operator: PlannedOperator,
+}
+
+/// One sink.
+#[derive(Debug)]
+pub struct SinkPlan {
+    /// Its name in the file.
+    pub name: String,
+    /// The word for its connector.
+    pub connector: &'static str,
+    /// What it writes.
+    pub input: Input,
+    /// What the connector planned.
+    pub planned: PlannedSink,
+    /// How old a row's newest reading may be when it is written; older rows are dropped and counted. `None`: any age.
+    pub expire_after: Option<Span>,
+}
+
+impl Plan {
+    /// The columns of an input.
+    pub fn schema(&self, input: Input) -> SchemaRef {
+        match input {
+            Input::Source(n) => SchemaRef::clone(&self.sources[n].schema),
+            Input::DeadLetters(_) => dead_letters(),
+            Input::Node(n) => SchemaRef::clone(&self.nodes[n].operator.output),
+        }
+    }
+
+    /// The event times of an input.
+    pub fn times(&self, input: Input) -> Vec<TimeColumn> {
+        match input {
+            Input::Source(n) => vec![TimeColumn { name: self.sources[n].time.column.clone(), delay: Span::ZERO }],
+            Input::DeadLetters(_) => {
+                vec![TimeColumn { name: lineside_model::schema::RECEIVED_AT.to_owned(), delay: Span::ZERO }]
+            }
+            Input::Node(n) => self.nodes[n].operator.times.clone(),
+        }
+    }
+}
+
+/// The schema of dead letters: `received_at, source, reason, detail, payload` (the bytes as they came).
+pub fn dead_letters() -> SchemaRef {
+    use arrow::datatypes::{DataType, Field, Schema};
+    std::sync::Arc::new(Schema::new(vec![
+        lineside_model::schema::time_field(lineside_model::schema::RECEIVED_AT, false),
+        Field::new("source", DataType::Utf8, false),
+        Field::new("reason", DataType::Utf8, false),
+        Field::new("detail", DataType::Utf8, false),
+        Field::new("payload", DataType::Binary, false),
+    ]))
+}
