@@ -2,6 +2,8 @@
 //!
 //! A [`Plan`] exists only if nothing was wrong with the file; everything wrong is told at once by the functions here.
 
+pub mod bounds;
+
 use arrow::datatypes::SchemaRef;
 use lineside_connectors::codec::MakeDecoder;
 use lineside_connectors::{PlannedSink, PlannedSource};
@@ -37,7 +39,6 @@ pub enum Input {
 }
 
 /// One source.
-#[derive(Debug)]
 pub struct SourcePlan {
     /// Its name in the file.
     pub name: String,
@@ -87,6 +88,8 @@ pub struct NodePlan {
     pub name: String,
     /// What it reads, one entry a port.
     pub inputs: Vec<Input>,
+    /// Output columns that are an input column of port 0 unchanged: output name, input name.
+    pub lineage: Vec<(String, String)>,
     /// The operator.
     pub operator: PlannedOperator,
 }
@@ -138,4 +141,10 @@ pub fn dead_letters() -> SchemaRef {
         Field::new("detail", DataType::Utf8, false),
         Field::new("payload", DataType::Binary, false),
     ]))
+}
+
+impl std::fmt::Debug for SourcePlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourcePlan").field("name", &self.name).field("planned", &self.planned).finish_non_exhaustive()
+    }
 }
