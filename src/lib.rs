@@ -6,4 +6,6 @@
 //!
 //! A module imports only from modules below its own: `cli` · `run` · `graph` · `plan` · `config`, `observe`, `clock`.
 
+pub mod cli;
+pub mod config;
 pub mod plan;
