@@ -83,7 +83,8 @@ impl Document {
                 let (path, place) = self.nearest(base, option)?;
                 let exact = path.len() == base.len() + option.len();
                 let unknown = path.last().is_some_and(|key| problem.message == format!("unknown option \"{key}\""));
-                let table = path.len() <= base.len() || self.text.get(place.value.clone()).is_none_or(|v| v.contains('\n'));
+                let table =
+                    path.len() <= base.len() || self.text.get(place.value.clone()).is_none_or(|v| v.contains('\n'));
                 let at = if unknown || !exact || table { place.key.clone() } else { place.value.clone() };
                 Some(self.show(at, object, problem))
             }
@@ -287,7 +288,7 @@ mod tests {
     fn a_path_of_keys_is_found_in_the_file() {
         assert_eq!(place(["source", "plc"], option(&[])), Some((1, 9)));
         assert_eq!(place(["source", "plc"], option(&["list"])), Some((3, 8)));
-        assert_eq!(place(["source", "plc"], option(&["list", "1", "y"])), Some((3, 26)));
+        assert_eq!(place(["source", "plc"], option(&["list", "1", "y"])), Some((3, 27)));
         assert_eq!(place(["source", "plc"], option(&["absent", "deeper"])), Some((1, 9)));
         assert_eq!(place(["sink", "absent"], option(&[])), Some((1, 1)));
     }

@@ -103,7 +103,9 @@ impl TimeOptions {
             Value::Object(_) => lineside_model::parse_options::<Self>(written).map_err(|wrong| wrong.within("time"))?,
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
                 let problem = Problem::option("time", "time is neither the name of a column nor a table");
-                return Err(problem.hint("write time = \"ts\" or time = { column = \"ts\", disorder = \"2s\" }").into());
+                return Err(problem
+                    .hint("write time = \"ts\" or time = { column = \"ts\", disorder = \"2s\" }")
+                    .into());
             }
         };
         let mut problems = Problems::default();

@@ -133,7 +133,8 @@ mod tests {
             "$defs": { "Tls": {"properties": {"key": {"secret": true}}} },
         });
         let mut secrets = Secrets::default();
-        let options = json!({"pin": 7, "user": "ann", "tls": {"key": "-----KEY"}, "librdkafka": {"sasl.password": "hunter2"}});
+        let options =
+            json!({"pin": 7, "user": "ann", "tls": {"key": "-----KEY"}, "librdkafka": {"sasl.password": "hunter2"}});
         secrets.collect(&options, &schema);
         assert_eq!(
             secrets.mask("user ann, found \"7\" in 17, hunter2, -----KEY"),

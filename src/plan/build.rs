@@ -261,9 +261,9 @@ impl<'a> Builder<'a> {
         if let Some(output) = self.outputs.get(name) {
             return Ok(output.map_or(Found::Faulty, Found::Rows));
         }
-        let source = name.strip_suffix(DEAD_LETTERS).and_then(|source| {
-            self.objects(&[Kind::Source]).find(|object| object.name == source)
-        });
+        let source = name
+            .strip_suffix(DEAD_LETTERS)
+            .and_then(|source| self.objects(&[Kind::Source]).find(|object| object.name == source));
         if let Some(object) = source {
             let Some(Input::Source(n)) = self.outputs.get(object.name.as_str()).copied().flatten() else {
                 return Ok(Found::Faulty);
@@ -310,9 +310,7 @@ fn secrets(config: &Config, registries: &Registries<'_>) -> Secrets {
 /// Where a name stands in a SQL text, as a word of its own.
 fn place_of(name: &str, sql: &str) -> Option<At> {
     let word = |c: char| c.is_alphanumeric() || c == '_';
-    let alone = |at: usize| {
-        !sql[..at].ends_with(word) && !sql[at + name.len()..].starts_with(word)
-    };
+    let alone = |at: usize| !sql[..at].ends_with(word) && !sql[at + name.len()..].starts_with(word);
     let at = sql.match_indices(name).map(|(at, _)| at).find(|&at| alone(at))?;
     let line = u32::try_from(sql[..at].matches('\n').count() + 1).ok()?;
     let start = sql[..at].rfind('\n').map_or(0, |newline| newline + 1);

@@ -41,12 +41,15 @@ impl<'a> Planned<'a> {
         let read = self.read();
         let unread = |name: &str| {
             let source = self.plan.sources.iter().position(|source| source.name == name).map(Input::Source);
-            let of_query = |node: &str| node.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let of_query =
+                |node: &str| node.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             let output = source.or(self.plan.nodes.iter().rposition(|node| of_query(&node.name)).map(Input::Node));
             output.is_some_and(|output| !read.contains(&output))
         };
         let objects = self.config.objects.iter().filter(|object| object.kind != Kind::Sink && unread(&object.name));
-        objects.map(|object| (object, Problem::whole("nothing reads its rows").hint("remove it, or give it a sink"))).collect()
+        objects
+            .map(|object| (object, Problem::whole("nothing reads its rows").hint("remove it, or give it a sink")))
+            .collect()
     }
 
     fn object(&self, kind: Kind, name: &str) -> Option<&'a Object> {
@@ -104,7 +107,8 @@ impl<'a> Planned<'a> {
             let map = map.map_or_else(|| "its register map".to_owned(), |map| format!("\"{map}\""));
             let tags = sink.planned.tags.iter().map(String::as_str);
             for tag in node.operator.writes.iter().filter(|tag| !sink.planned.tags.contains(tag)) {
-                let message = format!("sink \"{}\" may not write the tag \"{tag}\": {map} does not allow it", sink.name);
+                let message =
+                    format!("sink \"{}\" may not write the tag \"{tag}\": {map} does not allow it", sink.name);
                 let hint = format!("{}; or add it to {map} with access to write", did_you_mean(tag, tags.clone()));
                 found.push((object, Problem { at: self.place_of(tag, object), message, hint: Some(hint) }));
             }
@@ -137,7 +141,11 @@ impl<'a> Planned<'a> {
                 let name = cell.trim_start();
                 if name.trim_end().trim_matches('"') == tag {
                     let blanks = cell.chars().count() - name.chars().count();
-                    return At::File { file: files.path(table), line, column: column + u32::try_from(blanks).unwrap_or(0) };
+                    return At::File {
+                        file: files.path(table),
+                        line,
+                        column: column + u32::try_from(blanks).unwrap_or(0),
+                    };
                 }
                 column += u32::try_from(cell.chars().count() + 1).unwrap_or(0);
             }

@@ -110,7 +110,13 @@ impl Explanation<'_> {
     fn sink(&self, out: &mut String, sink: &SinkPlan) -> fmt::Result {
         let codec = sink.codec.map(|codec| format!(", codec {codec}")).unwrap_or_default();
         let reads = self.plan.input_name(sink.input);
-        writeln!(out, "sink \"{}\" ({}{codec}) reads {reads}, {}", sink.name, sink.connector, lane(sink.planned.control))?;
+        writeln!(
+            out,
+            "sink \"{}\" ({}{codec}) reads {reads}, {}",
+            sink.name,
+            sink.connector,
+            lane(sink.planned.control)
+        )?;
         lines(out, &sink.planned.explain)?;
         if let Some(age) = sink.expire_after {
             writeln!(out, "  rows whose newest reading is older than {age} are not written, and are counted")?;

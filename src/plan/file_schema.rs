@@ -4,9 +4,7 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::{Map, Value, json};
 
 use super::Registries;
-use crate::config::options::{
-    OperatorOptions, PipelineOptions, QueryOptions, SinkOptions, SourceOptions, TimeOptions,
-};
+use crate::config::options::{OperatorOptions, PipelineOptions, QueryOptions, SinkOptions, SourceOptions, TimeOptions};
 
 /// The JSON schema of the pipeline file.
 pub fn file_schema(registries: &Registries<'_>) -> Value {
