@@ -1,6 +1,19 @@
 //! The checked pipeline: every name resolved, every schema known, every bound decided. It can be printed and wired.
 //!
-//! A [`Plan`] exists only if nothing was wrong with the file; everything wrong is told at once by the functions here.
+//! A [`Plan`] exists only if nothing was wrong with the file; everything wrong is told at once by [`build`].
+
+pub mod bounds;
+mod build;
+mod check;
+mod explain;
+mod file_schema;
+mod node;
+mod options;
+mod order;
+pub mod registries;
+mod sink;
+mod source;
+pub mod sql;
 
 pub mod bounds;
 
@@ -9,6 +22,12 @@ use lineside_connectors::codec::MakeDecoder;
 use lineside_connectors::{PlannedSink, PlannedSource};
 use lineside_model::Span;
 use lineside_operators::{PlannedOperator, TimeColumn};
+
+pub use build::build;
+pub use file_schema::file_schema;
+pub use registries::Registries;
+
+use crate::config::{Report, Secrets};
 
 /// A pipeline that was checked whole.
 #[derive(Debug)]
@@ -25,6 +44,10 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Where rows go.
     pub sinks: Vec<SinkPlan>,
+    /// What has no effect in the file, though nothing is wrong.
+    pub warnings: Report,
+    /// The secrets of the file, to be blotted out of whatever is printed.
+    pub secrets: Secrets,
 }
 
 /// Something that rows can be read from.
@@ -48,12 +71,30 @@ pub struct SourcePlan {
     pub planned: PlannedSource,
     /// How messages become rows; `None` where the connector gives rows.
     pub decoder: Option<MakeDecoder>,
+    /// The word for the codec; `None` where the connector gives rows.
+    pub codec: Option<&'static str>,
     /// What is done with a message that does not decode.
     pub on_bad: OnBad,
-    /// The columns of its rows: decoded ones, then the metadata of the wire, then `received_at`.
+    /// The columns of its rows: decoded ones, then the metadata of the wire, then `received_at`; or the rows of the connector.
     pub schema: SchemaRef,
+    /// Columns of the wire, `received_at` among them, that are not in the rows because the codec gives one of that name.
+    pub left_out: Vec<String>,
     /// How event time is taken.
     pub time: TimePlan,
+}
+
+impl std::fmt::Debug for SourcePlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourcePlan")
+            .field("name", &self.name)
+            .field("connector", &self.connector)
+            .field("planned", &self.planned)
+            .field("codec", &self.codec)
+            .field("on_bad", &self.on_bad)
+            .field("schema", &self.schema)
+            .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is done with a message that does not decode. It is counted in any case.
@@ -92,6 +133,8 @@ pub struct NodePlan {
     pub lineage: Vec<(String, String)>,
     /// The operator.
     pub operator: PlannedOperator,
+    /// Lines for `explain` about the query as a whole, at its last step.
+    pub notes: Vec<String>,
 }
 
 /// One sink.
@@ -101,6 +144,8 @@ pub struct SinkPlan {
     pub name: String,
     /// The word for its connector.
     pub connector: &'static str,
+    /// The word for the codec, if one was chosen.
+    pub codec: Option<&'static str>,
     /// What it writes.
     pub input: Input,
     /// What the connector planned.

@@ -1,0 +1,189 @@
+//! The options that every source, query, operator and sink has, whatever its connector or type.
+//!
+//! They stand in the same table as the options of the connector or operator: `[source.plc]` has `connector`, `codec`,
+//! `time`, `on_bad`, and beside them what the connector takes.
+
+use lineside_model::{Problem, Problems, Span};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// How many bulk workers there may be.
+pub const WORKERS_MOST: usize = 64;
+
+/// `[pipeline]`: settings of the pipeline as a whole.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineOptions {
+    /// Name in logs, client ids and consumer groups; by default the stem of the file's name.
+    pub name: Option<String>,
+    /// How many bulk workers share the keyed work, 1 to 64; by default 1.
+    #[serde(default = "one")]
+    pub workers: usize,
+    /// How often counters are reported in the log; by default "10s".
+    #[serde(default = "ten_seconds")]
+    pub report_every: Span,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn ten_seconds() -> Span {
+    Span::from_secs(10)
+}
+
+impl PipelineOptions {
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        if self.name.as_deref() == Some("") {
+            problems.push(Problem::option("name", "the name is empty"));
+        }
+        if !(1..=WORKERS_MOST).contains(&self.workers) {
+            problems.push(Problem::option("workers", format!("workers must be 1 to {WORKERS_MOST}")));
+        }
+        if self.report_every <= Span::ZERO {
+            problems.push(Problem::option("report_every", "report_every must be more than 0s"));
+        }
+    }
+}
+
+/// What every `[source.NAME]` has.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceOptions {
+    /// What it is read over; `lineside list` shows what there is.
+    pub connector: String,
+    /// How messages become rows: a codec's name, or a table with `type` and its options; by default "json". Only for
+    /// connectors that give messages.
+    pub codec: Option<Value>,
+    /// The column of event time, or a table with `column`, `disorder`, `idle_after`, `max_ahead`; by default the
+    /// connector's own, else "ts", else "received_at".
+    pub time: Option<Value>,
+    /// What is done with a message that does not decode: "drop", "fail" or "dead_letter"; by default "drop". It is counted
+    /// in any case.
+    pub on_bad: Option<OnBadOption>,
+}
+
+/// What is done with a message that does not decode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadOption {
+    /// It is dropped.
+    Drop,
+    /// The pipeline stops with an error.
+    Fail,
+    /// It goes to `NAME.dead_letters`, which something must read.
+    DeadLetter,
+}
+
+/// `time = { … }`: how a source takes event time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeOptions {
+    /// The column; by default the connector's own, else "ts", else "received_at".
+    pub column: Option<String>,
+    /// How far rows may be out of order; by default "0s".
+    #[serde(default)]
+    pub disorder: Span,
+    /// After how long without a row the source no longer holds back others; by default "10s", never for a source that ends.
+    pub idle_after: Option<Span>,
+    /// How far ahead of the clock an event time may be, rows further ahead being dropped and counted; by default "1h", any
+    /// for a source that ends.
+    pub max_ahead: Option<Span>,
+}
+
+impl TimeOptions {
+    /// Reads `time = …`: the name of a column, or a table.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub(crate) fn read(written: &Value) -> Result<Self, Problems> {
+        let options = match written {
+            Value::String(column) => return Ok(Self { column: Some(column.clone()), ..Self::default() }),
+            Value::Object(_) => lineside_model::parse_options::<Self>(written).map_err(|wrong| wrong.within("time"))?,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                let problem = Problem::option("time", "time is neither the name of a column nor a table");
+                return Err(problem
+                    .hint("write time = \"ts\" or time = { column = \"ts\", disorder = \"2s\" }")
+                    .into());
+            }
+        };
+        let mut problems = Problems::default();
+        let mut check = |name: &str, span: Span, least: Span, wrong: &str| {
+            if span < least {
+                problems.push(Problem::option(name, format!("{name} must {wrong}")));
+            }
+        };
+        check("disorder", options.disorder, Span::ZERO, "not be negative");
+        check("max_ahead", options.max_ahead.unwrap_or_default(), Span::ZERO, "not be negative");
+        check("idle_after", options.idle_after.unwrap_or(Span(1)), Span(1), "be more than 0s");
+        problems.or(options).map_err(|wrong| wrong.within("time"))
+    }
+}
+
+/// `[query.NAME]`: continuous SQL.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueryOptions {
+    /// A SELECT over sources, other queries and operators, such as `SELECT sensor, avg(value) FROM TUMBLE(plc, ts,
+    /// INTERVAL '1' SECOND) GROUP BY sensor`.
+    pub sql: String,
+}
+
+/// What every `[operator.NAME]` has.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorOptions {
+    /// Which operator; `lineside list` shows what there is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The source, query or operator whose rows it reads.
+    pub input: String,
+}
+
+/// What every `[sink.NAME]` has.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinkOptions {
+    /// What it is written over; `lineside list` shows what there is.
+    pub connector: String,
+    /// The source, query or operator whose rows it writes; `NAME.dead_letters` for what a source could not decode.
+    pub input: String,
+    /// How rows become messages: a codec's name, or a table with `type` and its options. Only for connectors that take
+    /// messages.
+    pub codec: Option<Value>,
+    /// How old the newest reading behind a row may be when the row is written, older rows being dropped and counted; by
+    /// default "5s" for sinks on a field bus, any age for others.
+    pub expire_after: Option<Span>,
+}
+
+/// `codec = …`: the codec's name and its options.
+#[derive(Debug, PartialEq)]
+pub(crate) struct CodecChoice {
+    pub(crate) name: String,
+    pub(crate) options: Value,
+}
+
+impl CodecChoice {
+    /// Reads `codec = …`: a name, or a table with `type`.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub(crate) fn read(written: &Value) -> Result<Self, Problem> {
+        let wrong = || {
+            Problem::option("codec", "codec is neither the name of a codec nor a table with \"type\"")
+                .hint("write codec = \"json\" or codec = { type = \"json\" }")
+        };
+        match written {
+            Value::String(name) => Ok(Self { name: name.clone(), options: Value::Object(Map::new()) }),
+            Value::Object(table) => {
+                let mut options = table.clone();
+                match options.remove("type") {
+                    Some(Value::String(name)) => Ok(Self { name, options: Value::Object(options) }),
+                    _ => Err(wrong()),
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(wrong()),
+        }
+    }
+}

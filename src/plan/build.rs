@@ -1,0 +1,319 @@
+//! `Config` + registries → `Plan`: every name resolved, every option checked, all mistakes told at once.
+//!
+//! Objects are planned in the direction of the rows: sources, then queries and operators each after what they read, then
+//! sinks, then what only shows when all are there. An object that reads from one with mistakes is checked as far as it can
+//! be without knowing its input, and is never blamed for what follows from them.
+
+use std::collections::BTreeMap;
+
+use lineside_connectors::PlanContext;
+use lineside_model::options::did_you_mean;
+use lineside_model::{At, Problem, Problems, parse_options};
+use serde_json::Value;
+
+use super::node::{Folder, plan_operator};
+use super::order::{Reads, order};
+use super::sink::plan_sink;
+use super::source::plan_source;
+use super::sql::{QueryPlan, StepInput, Table, plan_query, tables_of};
+use super::{Input, NodePlan, OnBad, Plan, Registries, check};
+use crate::config::options::{OnBadOption, QueryOptions};
+use crate::config::{Config, Finding, Kind, Object, Report, Secrets, Severity};
+
+/// What follows the name of a source in the name of its dead letters.
+const DEAD_LETTERS: &str = ".dead_letters";
+
+/// Checks a pipeline file against what there is, and plans it.
+///
+/// # Errors
+/// Everything that is wrong with the file, the files it names, and its SQL, in the order of their places.
+pub fn build(config: &Config, registries: &Registries<'_>) -> Result<Plan, Report> {
+    let mut builder = Builder::new(config, registries);
+    builder.check_names();
+    builder.plan_sources();
+    builder.plan_nodes();
+    builder.plan_sinks();
+    let Builder { plan, findings, all_resolved, .. } = builder;
+    let planned = check::Planned { config, plan: &plan, all_resolved };
+    let mut found = findings;
+    found.extend(planned.problems().into_iter().filter_map(|(object, problem)| config.finding(object, problem)));
+    if !found.is_empty() {
+        return Err(Report::new(config.file(), found, &plan.secrets));
+    }
+    let warnings = planned.warnings().into_iter().filter_map(|(object, problem)| {
+        let finding = config.finding(Some(object), problem)?;
+        Some(Finding { severity: Severity::Warning, ..finding })
+    });
+    let warnings = Report::new(config.file(), warnings.collect(), &plan.secrets);
+    Ok(Plan { warnings, ..plan })
+}
+
+/// What a name stands for.
+enum Found {
+    /// Rows.
+    Rows(Input),
+    /// Something with mistakes of its own.
+    Faulty,
+}
+
+struct Builder<'a> {
+    config: &'a Config,
+    registries: &'a Registries<'a>,
+    plan: Plan,
+    findings: Vec<Finding>,
+    /// What each source, query and operator came to; `None` for those with mistakes.
+    outputs: BTreeMap<&'a str, Option<Input>>,
+    /// Whether every name that is read stands for something.
+    all_resolved: bool,
+}
+
+impl<'a> Builder<'a> {
+    fn new(config: &'a Config, registries: &'a Registries<'a>) -> Self {
+        let pipeline = config.pipeline.clone();
+        let plan = Plan {
+            name: pipeline.name,
+            workers: pipeline.workers,
+            report_every: pipeline.report_every,
+            sources: Vec::new(),
+            nodes: Vec::new(),
+            sinks: Vec::new(),
+            warnings: Report::default(),
+            secrets: secrets(config, registries),
+        };
+        let findings = config.findings().to_vec();
+        Self { config, registries, plan, findings, outputs: BTreeMap::new(), all_resolved: true }
+    }
+
+    fn note(&mut self, object: &Object, problems: impl Into<Problems>) {
+        let found = problems.into().0.into_iter().filter_map(|problem| self.config.finding(Some(object), problem));
+        self.findings.extend(found.collect::<Vec<_>>());
+    }
+
+    fn objects(&self, kinds: &'static [Kind]) -> impl Iterator<Item = &'a Object> + use<'a> {
+        self.config.objects.iter().filter(move |object| kinds.contains(&object.kind))
+    }
+
+    /// Sources, queries and operators share one space of names, since all of them are tables of a query.
+    fn check_names(&mut self) {
+        let mut taken = BTreeMap::<&str, &Object>::new();
+        for object in self.objects(&[Kind::Source, Kind::Query, Kind::Operator]) {
+            if let Some(first) = taken.insert(&object.name, object) {
+                let problem = Problem::whole(format!("the name is taken by {first}"));
+                self.note(object, problem.hint("sources, queries and operators share their names; choose another one"));
+            }
+            self.outputs.insert(&object.name, None);
+        }
+    }
+
+    fn plan_sources(&mut self) {
+        let (pipeline, folder) = (self.plan.name.clone(), self.config.folder());
+        for object in self.objects(&[Kind::Source]) {
+            let context = PlanContext { name: &object.name, pipeline: &pipeline, folder: &folder };
+            match plan_source(object, self.registries, &context) {
+                Ok(source) => {
+                    self.outputs.insert(&object.name, Some(Input::Source(self.plan.sources.len())));
+                    self.plan.sources.push(source);
+                }
+                Err(problems) => self.note(object, problems),
+            }
+        }
+    }
+
+    fn plan_nodes(&mut self) {
+        let mut objects = BTreeMap::new();
+        let mut names = Vec::new();
+        let mut reads = Reads::new();
+        for object in self.objects(&[Kind::Query, Kind::Operator]) {
+            let read = match (object.kind, object.text("sql")) {
+                (Kind::Query, Some(sql)) => tables_of(sql),
+                _ => Ok(object.text("input").into_iter().map(str::to_owned).collect()),
+            };
+            let read = read.unwrap_or_else(|problems| {
+                self.note(object, problems);
+                self.all_resolved = false;
+                Vec::new()
+            });
+            names.push(object.name.as_str());
+            objects.insert(object.name.as_str(), object);
+            reads.insert(object.name.as_str(), read);
+        }
+        let order = order(&names, &reads);
+        for circle in &order.circles {
+            let Some(object) = circle.first().and_then(|name| objects.get(name.as_str())) else { continue };
+            let names = circle.iter().chain(circle.first()).map(String::as_str).collect::<Vec<_>>().join(" → ");
+            let problem = Problem::whole(format!("reads from itself: {names}"));
+            let option = if object.kind == Kind::Query { "sql" } else { "input" };
+            self.note(object, Problem { at: At::option(option), ..problem });
+        }
+        for name in names {
+            // Those in a circle have no place in the order, but their own options are checked all the same.
+            if !order.sequence.iter().any(|ordered| ordered == name)
+                && let Some(object) = objects.get(name)
+                && object.kind == Kind::Operator
+            {
+                self.plan_operator(object, None);
+            }
+        }
+        for name in &order.sequence {
+            let Some((name, object)) = objects.get_key_value(name.as_str()) else { continue };
+            let output = match object.kind {
+                Kind::Query => self.plan_query(object, &reads[name]),
+                Kind::Operator | Kind::Source | Kind::Sink => {
+                    let input = self.input_of(object);
+                    self.plan_operator(object, input)
+                }
+            };
+            self.outputs.insert(name, output);
+        }
+    }
+
+    fn plan_operator(&mut self, object: &Object, input: Option<Input>) -> Option<Input> {
+        let schema = input.map(|input| self.plan.schema(input));
+        let planned = plan_operator(object, schema.as_ref(), self.registries, &Folder(self.config.folder()));
+        let operator = planned.map_err(|problems| self.note(object, problems)).ok().flatten()?;
+        let node = NodePlan { name: object.name.clone(), inputs: vec![input?], operator, notes: Vec::new() };
+        Some(self.push(node))
+    }
+
+    fn plan_query(&mut self, object: &Object, reads: &[String]) -> Option<Input> {
+        let options = parse_options::<QueryOptions>(&Value::Object(object.options.clone()));
+        let options = options.map_err(|problems| self.note(object, problems)).ok();
+        let sql = object.text("sql")?;
+        let mut tables = Vec::new();
+        let mut inputs = BTreeMap::new();
+        let mut faulty = false;
+        for name in reads {
+            match self.resolve(name) {
+                Ok(Found::Rows(input)) => {
+                    inputs.insert(name.as_str(), input);
+                    let (schema, times) = (self.plan.schema(input), self.plan.times(input));
+                    tables.push(Table { name: name.clone(), schema, times });
+                }
+                Ok(Found::Faulty) => faulty = true,
+                Err(problem) => {
+                    let at = place_of(name, sql).unwrap_or_else(|| At::option("sql"));
+                    self.note(object, Problem { at, ..problem });
+                    faulty = true;
+                }
+            }
+        }
+        if faulty || options.is_none() || reads.is_empty() && tables_of(sql).is_err() {
+            return None;
+        }
+        match plan_query(&object.name, sql, &tables) {
+            Ok(planned) => self.push_query(object, planned, &inputs),
+            Err(problems) => {
+                self.note(object, problems);
+                None
+            }
+        }
+    }
+
+    fn push_query(&mut self, object: &Object, planned: QueryPlan, tables: &BTreeMap<&str, Input>) -> Option<Input> {
+        let first = self.plan.nodes.len();
+        let resolve = |input: &StepInput| match input {
+            StepInput::Table(name) => tables.get(name.as_str()).copied(),
+            StepInput::Step(step) => Some(Input::Node(first + step)),
+        };
+        let output = resolve(&planned.output)?;
+        let steps = planned.steps.len();
+        let mut notes = planned.explain;
+        for (n, step) in planned.steps.into_iter().enumerate() {
+            let name = if steps == 1 { object.name.clone() } else { format!("{}/{}", object.name, step.label) };
+            let inputs = step.inputs.iter().map(resolve).collect::<Option<Vec<_>>>()?;
+            let notes = if n + 1 == steps { std::mem::take(&mut notes) } else { Vec::new() };
+            self.push(NodePlan { name, inputs, operator: step.operator, notes });
+        }
+        Some(output)
+    }
+
+    fn push(&mut self, node: NodePlan) -> Input {
+        self.plan.nodes.push(node);
+        Input::Node(self.plan.nodes.len() - 1)
+    }
+
+    fn plan_sinks(&mut self) {
+        let (pipeline, folder) = (self.plan.name.clone(), self.config.folder());
+        for object in self.objects(&[Kind::Sink]) {
+            let context = PlanContext { name: &object.name, pipeline: &pipeline, folder: &folder };
+            let input = self.input_of(object).map(|input| (input, self.plan.schema(input)));
+            match plan_sink(object, input, self.registries, &context) {
+                Ok(sink) => self.plan.sinks.extend(sink),
+                Err(problems) => self.note(object, problems),
+            }
+        }
+    }
+
+    /// What the option `input` of an object stands for; `None` if that is nothing, or something with mistakes.
+    fn input_of(&mut self, object: &Object) -> Option<Input> {
+        match self.resolve(object.text("input")?) {
+            Ok(Found::Rows(input)) => Some(input),
+            Ok(Found::Faulty) => None,
+            Err(problem) => {
+                self.note(object, problem);
+                None
+            }
+        }
+    }
+
+    /// What a name stands for.
+    fn resolve(&mut self, name: &str) -> Result<Found, Problem> {
+        if let Some(output) = self.outputs.get(name) {
+            return Ok(output.map_or(Found::Faulty, Found::Rows));
+        }
+        let source = name
+            .strip_suffix(DEAD_LETTERS)
+            .and_then(|source| self.objects(&[Kind::Source]).find(|object| object.name == source));
+        if let Some(object) = source {
+            let Some(Input::Source(n)) = self.outputs.get(object.name.as_str()).copied().flatten() else {
+                return Ok(Found::Faulty);
+            };
+            return if self.plan.sources[n].on_bad == OnBad::DeadLetter {
+                Ok(Found::Rows(Input::DeadLetters(n)))
+            } else if self.plan.sources[n].decoder.is_none() {
+                let message = format!("{object} has no dead letters, since its connector gives rows");
+                Err(Problem::option("input", message))
+            } else {
+                let hint = format!("write on_bad = \"dead_letter\" in [source.{}]", object.name);
+                Err(Problem::option("input", format!("{object} keeps no dead letters")).hint(hint))
+            };
+        }
+        self.all_resolved = false;
+        let dead = self.objects(&[Kind::Source]).filter(|object| {
+            object.options.get("on_bad").and_then(|on_bad| serde_json::from_value(on_bad.clone()).ok())
+                == Some(OnBadOption::DeadLetter)
+        });
+        let dead = dead.map(|object| format!("{}{DEAD_LETTERS}", object.name)).collect::<Vec<_>>();
+        let known = self.outputs.keys().copied().chain(dead.iter().map(String::as_str)).collect::<Vec<_>>();
+        let message = format!("there is no source, query or operator \"{name}\"");
+        Err(Problem::option("input", message).hint(did_you_mean(name, known)))
+    }
+}
+
+/// Every secret in the options of every object.
+fn secrets(config: &Config, registries: &Registries<'_>) -> Secrets {
+    let mut secrets = Secrets::default();
+    for object in &config.objects {
+        let connector = object.text("connector").and_then(|name| registries.connector(name));
+        let schema = match object.kind {
+            Kind::Source => connector.and_then(|kind| kind.source_options()),
+            Kind::Sink => connector.and_then(|kind| kind.sink_options()),
+            Kind::Operator => object.text("type").and_then(|n| registries.operator(n)).map(|kind| kind.options()),
+            Kind::Query => None,
+        };
+        let schema = schema.map(|schema| schema.to_value()).unwrap_or_default();
+        secrets.collect(&Value::Object(object.options.clone()), &schema);
+    }
+    secrets
+}
+
+/// Where a name stands in a SQL text, as a word of its own.
+fn place_of(name: &str, sql: &str) -> Option<At> {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let alone = |at: usize| !sql[..at].ends_with(word) && !sql[at + name.len()..].starts_with(word);
+    let at = sql.match_indices(name).map(|(at, _)| at).find(|&at| alone(at))?;
+    let line = u32::try_from(sql[..at].matches('\n').count() + 1).ok()?;
+    let start = sql[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let column = u32::try_from(sql[start..at].chars().count() + 1).ok()?;
+    Some(At::Text { option: vec!["sql".to_owned()], line, column })
+}

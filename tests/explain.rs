@@ -1,0 +1,41 @@
+//! Each folder of `tests/explain` is a pipeline and what `lineside explain` says of it, with its warnings.
+
+use lineside::plan::file_schema;
+use serde_json::Value;
+
+use crate::config_errors::{cases, expect, plan};
+use crate::kinds;
+
+#[test]
+fn a_plan_is_explained() {
+    for case in cases("explain") {
+        match plan(&case) {
+            Ok(plan) => {
+                let text = format!("{}{}", plan.warnings, plan.explain());
+                assert!(!text.contains("correct-horse"), "{text}");
+                expect(&case, &text);
+            }
+            Err(report) => panic!("{}: {report}", case.display()),
+        }
+    }
+}
+
+#[test]
+fn every_reference_in_the_schema_of_the_file_leads_somewhere() {
+    let schema = file_schema(&kinds::registries());
+    let mut pending = vec![&schema];
+    let mut references = 0;
+    while let Some(at) = pending.pop() {
+        if let Some(pointer) = at.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#')) {
+            assert!(schema.pointer(pointer).is_some(), "{pointer} leads nowhere");
+            references += 1;
+        }
+        pending.extend(at.as_object().into_iter().flat_map(|map| map.values()));
+        pending.extend(at.as_array().into_iter().flatten());
+    }
+    assert!(references > 0);
+    assert_eq!(
+        schema.pointer("/properties/source/additionalProperties/oneOf/0/additionalProperties"),
+        Some(&false.into())
+    );
+}
