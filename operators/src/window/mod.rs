@@ -166,13 +166,8 @@ pub fn plan(spec: WindowSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
     let build = move || -> Box<dyn crate::Operator> {
         Box::new(WindowAggregate::new(Arc::clone(&layout)).expect("it was built once when it was planned"))
     };
-    Ok(PlannedOperator {
-        output,
-        partition_by,
-        explain,
-        times: times.into_iter().map(|(name, delay)| TimeColumn { name: name.to_owned(), delay }).collect(),
-        build: Box::new(build),
-    })
+    let times = times.into_iter().map(|(name, delay)| TimeColumn { name: name.to_owned(), delay }).collect();
+    Ok(PlannedOperator { partition_by, explain, times, ..PlannedOperator::new(output, build) })
 }
 
 fn check_kind(size: Span, slide: Span, time_delay: Span, problems: &mut Problems) {
