@@ -2,6 +2,8 @@
 //!
 //! A [`Plan`] exists only if nothing was wrong with the file; everything wrong is told at once by the functions here.
 
+pub mod sql;
+
 use arrow::datatypes::SchemaRef;
 use lineside_connectors::codec::MakeDecoder;
 use lineside_connectors::{PlannedSink, PlannedSource};
