@@ -6,4 +6,8 @@
 //!
 //! A module imports only from modules below its own: `cli` · `run` · `graph` · `plan` · `config`, `observe`, `clock`.
 
+pub mod clock;
+pub mod graph;
+pub mod observe;
 pub mod plan;
+pub mod run;

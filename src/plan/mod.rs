@@ -2,6 +2,7 @@
 //!
 //! A [`Plan`] exists only if nothing was wrong with the file; everything wrong is told at once by the functions here.
 
+pub mod bounds;
 pub mod sql;
 
 use arrow::datatypes::SchemaRef;
@@ -39,7 +40,6 @@ pub enum Input {
 }
 
 /// One source.
-#[derive(Debug)]
 pub struct SourcePlan {
     /// Its name in the file.
     pub name: String,
@@ -89,6 +89,8 @@ pub struct NodePlan {
     pub name: String,
     /// What it reads, one entry a port.
     pub inputs: Vec<Input>,
+    /// Output columns that are an input column of port 0 unchanged: output name, input name.
+    pub lineage: Vec<(String, String)>,
     /// The operator.
     pub operator: PlannedOperator,
 }
@@ -140,4 +142,10 @@ pub fn dead_letters() -> SchemaRef {
         Field::new("detail", DataType::Utf8, false),
         Field::new("payload", DataType::Binary, false),
     ]))
+}
+
+impl std::fmt::Debug for SourcePlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourcePlan").field("name", &self.name).field("planned", &self.planned).finish_non_exhaustive()
+    }
 }
