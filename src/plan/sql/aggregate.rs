@@ -4,8 +4,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{AggregateFunction as Call, AggregateFunctionParams, NullTreatment, Sort};
 use datafusion::logical_expr::{self, Expr, cast, lit, when};
 use lineside_model::{Problem, Span};
-use super::shim::{AggregateFunction, result_type};
-use super::shim::window::{self, AggregateSpec, WindowKind, WindowSpec};
+use lineside_operators::window::{self, AggregateFunction, AggregateSpec, WindowKind, WindowSpec, result_type};
 
 use super::lower::{Lowering, names_of};
 use super::relation::{Relation, Window, column, edges, unused, uses_edges};

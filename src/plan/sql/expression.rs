@@ -18,6 +18,7 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{ColumnarValue, Expr};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::sql::unparser::Unparser;
 use lineside_model::{Reason, Result};
 use lineside_operators::{Emitter, Operator, Port};
 
@@ -61,8 +62,8 @@ impl Program {
             used,
             expressions,
             schema: Arc::new(Schema::new(fields)),
-            predicate_sql: predicate.as_ref().map(|expr| expr.human_display().to_string()),
-            columns_sql: columns.iter().map(|(expr, name)| sql_of(expr, name)).collect(),
+            predicate_sql: predicate.as_ref().map(sql_of),
+            columns_sql: columns.iter().map(|(expr, name)| named_sql(expr, name)).collect(),
             predicate: predicate.map(|expr| compile(&expr, &whole)).transpose()?,
         })
     }
@@ -106,7 +107,7 @@ enum Selected {
 }
 
 fn simplify(expr: &Expr, schema: &DFSchema) -> PlanResult<Expr> {
-    let context = SimplifyContext::default().with_schema(Arc::new(schema.clone()));
+    let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
     ExprSimplifier::new(context).simplify(expr.clone())
 }
 
@@ -118,9 +119,16 @@ fn uses(expr: &Expr, name: &str) -> bool {
     expr.exists(|part| Ok(matches!(part, Expr::Column(column) if column.name == name))).unwrap_or(true)
 }
 
-fn sql_of(expr: &Expr, name: &str) -> String {
-    let sql = expr.human_display().to_string();
-    if sql == name { sql } else { format!("{sql} AS {name}") }
+fn sql_of(expr: &Expr) -> String {
+    let sql = Unparser::default().with_pretty(true).expr_to_sql(expr);
+    sql.map_or_else(|_| expr.human_display().to_string(), |sql| sql.to_string())
+}
+
+fn named_sql(expr: &Expr, name: &str) -> String {
+    match expr {
+        Expr::Column(column) if column.name == name => sql_of(expr),
+        _ => format!("{} AS {name}", sql_of(expr)),
+    }
 }
 
 /// The operator: a program for each input, whose rows come out together.

@@ -19,6 +19,7 @@ pub(super) fn short_form(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
             && is(tokens, start + 3, &Token::LParen);
         if wrapped && let Some(end) = closing(tokens, start + 1) {
             drop_at(&mut keep, &[start, start + 1, end]);
+            shorten_arguments(tokens, start + 4, end, &mut keep);
         }
         let window = is_word(tokens, start, "tumble") || is_word(tokens, start, "hop");
         if window

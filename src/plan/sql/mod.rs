@@ -18,7 +18,6 @@ mod refuse;
 mod relation;
 #[cfg(test)]
 mod tests;
-mod shim;
 mod text;
 mod window;
 

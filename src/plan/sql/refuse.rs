@@ -17,6 +17,12 @@ use super::window;
 
 /// The one `SELECT` of the text, if it can run as a stream as far as the text tells.
 pub(super) fn one_select(text: &SqlText) -> Result<Statement, Problems> {
+    if let Some(place) = text.clause("emit", &["on", "after", "every", "changes", "final", "with"]) {
+        return Err(text
+            .at(place, "when results are put out is an option of the query, not a clause of it")
+            .hint("remove EMIT: a window's rows come out when the watermark closes it")
+            .into());
+    }
     let mut statements = text.parse()?;
     let statement = match (statements.pop(), statements.is_empty()) {
         (Some(statement), true) => statement,
@@ -224,7 +230,7 @@ impl Visitor for Refusals<'_> {
             }
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
                 let message = "a subquery in an expression would compare a stream with a stream";
-                self.refuse(expr.span(), "select", message, "subqueries run in FROM");
+                self.refuse(expr.span(), "select", message, "write the subquery in FROM or WITH");
             }
             _ => {}
         }

@@ -64,6 +64,15 @@ impl SqlText {
         self.tokens.iter().any(|t| matches!(&t.token, Token::Word(w) if w.value.eq_ignore_ascii_case(word)))
     }
 
+    /// Where `word` is written with one of `next` behind it.
+    pub(super) fn clause(&self, word: &str, next: &[&str]) -> Option<tokenizer::Span> {
+        let is = |token: &TokenWithSpan, word: &str| {
+            matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+        };
+        let found = self.tokens.windows(2).find(|two| is(&two[0], word) && next.iter().any(|next| is(&two[1], next)));
+        found.map(|two| two[0].span)
+    }
+
     /// A problem at the first of `words` that is written in the text.
     pub(super) fn at_any<'a>(&self, words: impl IntoIterator<Item = &'a str>, message: &str) -> Problem {
         let word = words.into_iter().find(|word| self.has_word(word)).unwrap_or_default();
@@ -96,13 +105,16 @@ impl SqlText {
                 }
             }
         }
-        let (message, hint) = match error.diagnostic() {
-            Some(found) => (found.message.clone(), found.helps.first().map(|help| help.message.clone())),
-            None => (root.strip_backtrace(), None),
-        };
         if let DataFusionError::SQL(error, _) = root {
             return self.syntax(&error.to_string());
         }
+        let cause = root.strip_backtrace();
+        if let Some((message, hint)) = reworded(&cause) {
+            let word = quoted(&message).unwrap_or_default().to_owned();
+            return self.at_span(span, &word, message).hint(hint);
+        }
+        let message = error.diagnostic().map_or(cause, |told| told.message.clone());
+        let hint = error.diagnostic().and_then(|told| told.helps.first()).map(|help| help.message.clone());
         let word = quoted(&message).unwrap_or("select").to_owned();
         Problem { hint, ..self.at_span(span, &word, one_line(&message)) }
     }
@@ -117,19 +129,7 @@ impl SqlText {
             let end = self.tokens.last().map_or((1, 1), |t| (t.span.end.line, t.span.end.column));
             (message, end.0, end.1)
         });
-        let found = problem(line, column, one_line(what));
-        match self.token_at(line, column) {
-            Some(Token::Word(word)) if word.value.eq_ignore_ascii_case("emit") => Problem {
-                message: "when results are put out is an option of the query, not a clause of it".to_owned(),
-                ..found.hint("remove EMIT: a window's rows come out when the watermark closes it")
-            },
-            _ => found,
-        }
-    }
-
-    fn token_at(&self, line: u64, column: u64) -> Option<&Token> {
-        let found = self.tokens.iter().find(|t| t.span.start.line == line && t.span.start.column == column);
-        found.map(|t| &t.token)
+        problem(line, column, one_line(what))
     }
 }
 
@@ -137,6 +137,42 @@ fn problem(line: u64, column: u64, message: impl Into<String>) -> Problem {
     let count = |n: u64| u32::try_from(n.max(1)).unwrap_or(u32::MAX);
     let at = At::Text { option: vec!["sql".to_owned()], line: count(line), column: count(column) };
     Problem { at, message: message.into(), hint: None }
+}
+
+/// What DataFusion says at length, in short, with the cure.
+fn reworded(cause: &str) -> Option<(String, String)> {
+    let between = |start: &str, end: &str| {
+        let (_, rest) = cause.split_once(start)?;
+        rest.split_once(end).map(|(found, _)| found)
+    };
+    if let Some(function) = between("Invalid function '", "'") {
+        let near = between("Did you mean '", "'").map(|near| format!("did you mean \"{near}\"?"));
+        let hint = near.unwrap_or_else(|| "the functions are those of DataFusion".to_owned());
+        return Some((format!("there is no function \"{function}\""), hint));
+    }
+    if let Some(function) = between("to satisfy a call to '", "'") {
+        let types = between("coercion from ", " to the signature").unwrap_or("these");
+        return Some((format!("\"{function}\" does not take ({types})"), "CAST the arguments, or take others".to_owned()));
+    }
+    if let Some(function) = between("Function '", "' failed to match any signature") {
+        let found = between("but received ", " (").unwrap_or("this type");
+        return Some((format!("\"{function}\" does not take {found}"), "CAST the argument, or take another".to_owned()));
+    }
+    if let Some(types) = between("Cannot coerce arithmetic expression ", " to valid types") {
+        return Some((format!("there is no {types}"), "CAST one of the two".to_owned()));
+    }
+    if let Some(name) = between("Projections require unique expression names but the expression \"", "\"") {
+        let name = name.rsplit('.').next().unwrap_or(name);
+        return Some((format!("column \"{name}\" comes out twice"), "give one of them another name with AS".to_owned()));
+    }
+    if let Some(column) = between("Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column \"", "\"") {
+        return Some((format!("column \"{column}\" is neither grouped by nor aggregated"), "name the columns instead of *".to_owned()));
+    }
+    if let Some(column) = between("Column in SELECT must be in GROUP BY or an aggregate function: Column \"", "\"") {
+        let message = format!("column \"{column}\" is neither grouped by nor aggregated");
+        return Some((message, format!("add it to GROUP BY, or write first_value({column})")));
+    }
+    None
 }
 
 /// The first word in single or double quotes of a message.
