@@ -5,9 +5,11 @@
 //!
 //! [`operator`] has the traits, [`registry`] the list of all that a pipeline file can name, one file each below it.
 
+pub mod aggregate;
 pub mod operator;
 pub mod registry;
 pub mod state;
+pub mod window;
 
 pub use operator::{Emitter, Operator, OperatorKind, PlannedOperator, Port, TimeColumn};
 pub use registry::OPERATORS;
