@@ -50,6 +50,8 @@ reasons! {
     Overflow = "overflow",
     /// A filter of the user's query said no.
     Filtered = "filtered",
+    /// An expression of the user's query failed for the row: a division by zero, a text that is not a number.
+    ExpressionFailed = "expression_failed",
     /// The operator has no use for a row of bad quality or without a value.
     BadQuality = "bad_quality",
     /// The register map does not allow writing the tag.

@@ -171,7 +171,13 @@ impl<'a> Builder<'a> {
         let schema = input.map(|input| self.plan.schema(input));
         let planned = plan_operator(object, schema.as_ref(), self.registries, &Folder(self.config.folder()));
         let operator = planned.map_err(|problems| self.note(object, problems)).ok().flatten()?;
-        let node = NodePlan { name: object.name.clone(), inputs: vec![input?], operator, notes: Vec::new() };
+        let node = NodePlan {
+            name: object.name.clone(),
+            inputs: vec![input?],
+            lineage: Vec::new(),
+            operator,
+            notes: Vec::new(),
+        };
         Some(self.push(node))
     }
 
@@ -222,7 +228,7 @@ impl<'a> Builder<'a> {
             let name = if steps == 1 { object.name.clone() } else { format!("{}/{}", object.name, step.label) };
             let inputs = step.inputs.iter().map(resolve).collect::<Option<Vec<_>>>()?;
             let notes = if n + 1 == steps { std::mem::take(&mut notes) } else { Vec::new() };
-            self.push(NodePlan { name, inputs, operator: step.operator, notes });
+            self.push(NodePlan { name, inputs, lineage: step.lineage, operator: step.operator, notes });
         }
         Some(output)
     }

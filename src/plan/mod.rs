@@ -15,8 +15,6 @@ mod sink;
 mod source;
 pub mod sql;
 
-pub mod bounds;
-
 use arrow::datatypes::SchemaRef;
 use lineside_connectors::codec::MakeDecoder;
 use lineside_connectors::{PlannedSink, PlannedSource};
@@ -129,8 +127,8 @@ pub struct NodePlan {
     pub name: String,
     /// What it reads, one entry a port.
     pub inputs: Vec<Input>,
-    /// Output columns that are an input column of port 0 unchanged: output name, input name.
-    pub lineage: Vec<(String, String)>,
+    /// For each port, which output columns are columns of that input, unchanged: name in the output, name in the input.
+    pub lineage: Vec<Vec<(String, String)>>,
     /// The operator.
     pub operator: PlannedOperator,
     /// Lines for `explain` about the query as a whole, at its last step.
@@ -186,10 +184,4 @@ pub fn dead_letters() -> SchemaRef {
         Field::new("detail", DataType::Utf8, false),
         Field::new("payload", DataType::Binary, false),
     ]))
-}
-
-impl std::fmt::Debug for SourcePlan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SourcePlan").field("name", &self.name).field("planned", &self.planned).finish_non_exhaustive()
-    }
 }
