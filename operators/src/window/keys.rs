@@ -332,10 +332,9 @@ impl Keys for RowKeys {
 }
 
 fn next(len: usize) -> Result<u32> {
-    u32::try_from(len)
-        .ok()
-        .filter(|id| *id != NONE)
-        .ok_or_else(|| Error::user("more than four thousand million keys in open windows").hint("group by fewer columns"))
+    u32::try_from(len).ok().filter(|id| *id != NONE).ok_or_else(|| {
+        Error::user("more than four thousand million keys in open windows").hint("group by fewer columns")
+    })
 }
 
 fn only(columns: &[ArrayRef]) -> Result<&ArrayRef> {
