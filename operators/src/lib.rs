@@ -5,9 +5,14 @@
 //!
 //! [`operator`] has the traits, [`registry`] the list of all that a pipeline file can name, one file each below it.
 
+pub mod control;
 pub mod operator;
+pub mod reading;
 pub mod registry;
+pub mod series;
+pub mod signal;
 pub mod state;
+mod timers;
 
 pub use operator::{Emitter, Operator, OperatorKind, PlannedOperator, Port, TimeColumn};
 pub use registry::OPERATORS;

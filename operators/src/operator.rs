@@ -94,8 +94,62 @@ pub struct PlannedOperator {
     pub explain: Vec<String>,
     /// The columns of the output that are event times, the first being the one that windows use by default.
     pub times: Vec<TimeColumn>,
+    /// Sensors it needs to find among its rows, such as the process variables of loops; empty if it takes what comes.
+    pub reads: Vec<String>,
+    /// Tags its rows address, such as the outputs of loops; a sink that writes tags must know each of them.
+    pub writes: Vec<String>,
     /// Makes one.
     pub build: Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>,
+}
+
+impl PlannedOperator {
+    /// An operator with these output columns that wants all rows on one worker, until told otherwise.
+    pub fn new(output: SchemaRef, build: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static) -> Self {
+        Self {
+            output,
+            partition_by: None,
+            explain: Vec::new(),
+            times: Vec::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
+            build: Box::new(build),
+        }
+    }
+
+    /// Rows that are equal in these columns must go to one worker together; none: rows may be spread at will.
+    #[must_use]
+    pub fn partitioned_by(mut self, columns: impl IntoIterator<Item = String>) -> Self {
+        self.partition_by = Some(columns.into_iter().collect());
+        self
+    }
+
+    /// Adds a line for `explain`.
+    #[must_use]
+    pub fn explained(mut self, line: impl Into<String>) -> Self {
+        self.explain.push(line.into());
+        self
+    }
+
+    /// Adds a column of the output that is an event time.
+    #[must_use]
+    pub fn timed(mut self, name: impl Into<String>, delay: Span) -> Self {
+        self.times.push(TimeColumn { name: name.into(), delay });
+        self
+    }
+
+    /// Adds sensors it needs to find among its rows.
+    #[must_use]
+    pub fn reading(mut self, sensors: impl IntoIterator<Item = String>) -> Self {
+        self.reads.extend(sensors);
+        self
+    }
+
+    /// Adds tags that its rows address.
+    #[must_use]
+    pub fn writing(mut self, tags: impl IntoIterator<Item = String>) -> Self {
+        self.writes.extend(tags);
+        self
+    }
 }
 
 impl Debug for PlannedOperator {
