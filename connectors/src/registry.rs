@@ -8,14 +8,14 @@ use arrow::datatypes::SchemaRef;
 use lineside_model::{Clock, Problems, Reason};
 use serde_json::Value;
 
-use crate::codec::MakeEncoder;
+use crate::codec::{self, MakeEncoder};
 use crate::{CodecKind, Sink, Source};
 
 /// All connectors.
 pub const CONNECTORS: &[&dyn ConnectorKind] = &[];
 
 /// All codecs.
-pub const CODECS: &[&dyn CodecKind] = &[];
+pub const CODECS: &[&dyn CodecKind] = &[&codec::Json, &codec::Csv, &codec::Number, &codec::Raw];
 
 /// What a connector may ask for while it is planned.
 #[derive(Clone, Copy, Debug)]
