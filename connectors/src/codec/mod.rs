@@ -13,6 +13,7 @@ mod json_read;
 mod number;
 mod raw;
 mod time_text;
+pub mod registers;
 
 use std::fmt::Debug;
 use std::io::Write;
