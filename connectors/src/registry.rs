@@ -12,7 +12,7 @@ use crate::codec::MakeEncoder;
 use crate::{CodecKind, Sink, Source};
 
 /// All connectors.
-pub const CONNECTORS: &[&dyn ConnectorKind] = &[];
+pub const CONNECTORS: &[&dyn ConnectorKind] = &[&crate::file::FileKind];
 
 /// All codecs.
 pub const CODECS: &[&dyn CodecKind] = &[];
