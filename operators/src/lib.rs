@@ -13,8 +13,8 @@ pub mod registry;
 pub mod series;
 pub mod signal;
 pub mod state;
-pub mod window;
 mod timers;
+pub mod window;
 
 pub use operator::{Emitter, Operator, OperatorKind, PlannedOperator, Port, TimeColumn};
 pub use registry::OPERATORS;

@@ -12,8 +12,8 @@ mod json;
 mod json_read;
 mod number;
 mod raw;
-mod time_text;
 pub mod registers;
+mod time_text;
 
 use std::fmt::Debug;
 use std::io::Write;
