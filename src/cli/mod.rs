@@ -4,8 +4,12 @@
 //! file that cannot be read).
 
 mod check;
+mod demo;
 mod explain;
 mod list;
+mod log;
+mod replay;
+mod run;
 mod schema;
 
 use std::io::{ErrorKind, Write};
@@ -22,12 +26,18 @@ use crate::plan::{Plan, Registries, build};
 #[derive(Debug, Parser)]
 #[command(name = "lineside", version, arg_required_else_help = true)]
 pub struct Cli {
+    /// Log lines as text or as JSON, on standard error. What is logged is set by RUST_LOG (default: info).
+    #[arg(long, value_enum, default_value = "text", global = true)]
+    log: log::Format,
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(run::Run),
+    Demo(demo::Demo),
+    Replay(replay::Replay),
     Check(check::Check),
     Explain(explain::Explain),
     Schema(schema::Schema),
@@ -57,7 +67,11 @@ impl Cli {
     /// # Errors
     /// What is wrong with the pipeline file, or why the command could not be carried out.
     pub fn run(self) -> Result<(), Failure> {
+        log::start(self.log);
         match self.verb {
+            Verb::Run(run) => run.run(),
+            Verb::Demo(demo) => demo.run(),
+            Verb::Replay(replay) => replay.run(),
             Verb::Check(check) => check.run(),
             Verb::Explain(explain) => explain.run(),
             Verb::Schema(schema) => schema.run(),
@@ -89,7 +103,12 @@ impl Failure {
 
 /// Reads and plans a pipeline file with the process's environment and everything in this build.
 fn plan(file: &Path) -> Result<Plan, Failure> {
-    let config = Config::load(file, &|name| std::env::var(name).ok()).map_err(|error| match error {
+    plan_with(file, &|name| std::env::var(name).ok())
+}
+
+/// Reads and plans a pipeline file with another environment.
+fn plan_with(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Plan, Failure> {
+    let config = Config::load(file, environment).map_err(|error| match error {
         ReadError::Syntax(report) => Failure::Problems(report),
         ReadError::Unreadable(error) => Failure::Failed(error),
     })?;

@@ -105,7 +105,9 @@ fn tell(played: &PlayReport) -> Result<(), Failure> {
     );
     match &played.error {
         Some(error) => Err(Failure::Failed(Error::external(error.to_string()))),
-        None if played.failed > 0 => Err(Failure::Failed(Error::external(format!("{} rows did not arrive", played.failed)))),
+        None if played.failed > 0 => {
+            Err(Failure::Failed(Error::external(format!("{} rows did not arrive", played.failed))))
+        }
         None => Ok(()),
     }
 }

@@ -35,7 +35,8 @@ impl Run {
             Err((report, error)) => (report, Err(Failure::Failed(error))),
         };
         if self.json {
-            let text = serde_json::to_string(&report).map_err(|e| Error::internal("the report was not written").caused_by(e))?;
+            let text = serde_json::to_string(&report)
+                .map_err(|e| Error::internal("the report was not written").caused_by(e))?;
             super::print(&format!("{text}\n"))?;
         } else {
             eprint!("{report}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use lineside_model::{Error, Result, Span, Timestamp};
 
@@ -61,6 +61,7 @@ impl Line {
             plan.sinks.push(SinkPlan {
                 name: format!("screen/{}", node.name),
                 connector: "demo",
+                codec: None,
                 input: Input::Node(n),
                 planned: tap(take),
                 expire_after: None,
@@ -98,7 +99,9 @@ impl Seen {
     }
 
     fn take_events(&mut self, rows: &RecordBatch) {
-        let (Some(sensors), Some(events), Some(at)) = (text(rows, "sensor"), text(rows, "event"), times(rows)) else { return };
+        let (Some(sensors), Some(events), Some(at)) = (text(rows, "sensor"), text(rows, "event"), times(rows)) else {
+            return;
+        };
         for n in 0..rows.num_rows() {
             *self.counts.entry(events[n].clone()).or_default() += 1;
             self.events.push_back(Event { at: at[n], sensor: sensors[n].clone(), what: events[n].clone() });

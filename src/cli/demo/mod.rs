@@ -17,12 +17,11 @@ use lineside_loadtest::broker::Broker;
 use lineside_loadtest::plant::{Plant, PlantOptions};
 use lineside_loadtest::player::{EventTimes, PlayOptions, Speed, Target, play_until};
 use lineside_loadtest::trace;
-use lineside_model::{Error, Span};
+use lineside_model::{Error, Result, Span};
 use tokio::sync::oneshot;
 
 use super::Failure;
 use crate::observe::Board;
-use crate::plan::Plan;
 use line::Line;
 
 /// The files of the example, as they stand in the repository.
@@ -85,7 +84,9 @@ impl Demo {
 }
 
 fn write_files(folder: &Path) -> Result<()> {
-    let cannot = |e: std::io::Error| Error::external(format!("cannot write the demo's files to {}", folder.display())).caused_by(e);
+    let cannot = |e: std::io::Error| {
+        Error::external(format!("cannot write the demo's files to {}", folder.display())).caused_by(e)
+    };
     std::fs::create_dir_all(folder).map_err(cannot)?;
     FILES.iter().try_for_each(|(name, text)| std::fs::write(folder.join(name), text)).map_err(cannot)
 }

@@ -41,7 +41,12 @@ pub(super) fn table(line: &Line, report: &Report, ovens: &[OvenState], lasts: Op
     let mut text = String::new();
     let limit = lasts.map_or(String::new(), |d| format!(" for {}", Span::from_secs(d.as_secs().cast_signed())));
     writeln!(text, "\x1b[1moven line\x1b[0m{limit}   (ctrl-c stops it)\n").ok();
-    writeln!(text, "  {:<8} {:>12} {:>10} {:>8}   {:<32} plant", "loop", "temperature", "setpoint", "power", "last 30 s").ok();
+    writeln!(
+        text,
+        "  {:<8} {:>12} {:>10} {:>8}   {:<32} plant",
+        "loop", "temperature", "setpoint", "power", "last 30 s"
+    )
+    .ok();
     for (n, (name, samples)) in seen.loops.iter().enumerate() {
         let Some(last) = samples.back() else { continue };
         let off = (last.measured - last.setpoint).abs();
@@ -81,7 +86,9 @@ pub(super) fn table(line: &Line, report: &Report, ovens: &[OvenState], lasts: Op
 pub(super) fn one_line(line: &Line, report: &Report) -> String {
     let seen = line.seen();
     let loops = (seen.loops.iter())
-        .filter_map(|(name, samples)| samples.back().map(|s| format!("{name} {:.1}/{:.1} °C {:.0} %", s.measured, s.setpoint, s.power)))
+        .filter_map(|(name, samples)| {
+            samples.back().map(|s| format!("{name} {:.1}/{:.1} °C {:.0} %", s.measured, s.setpoint, s.power))
+        })
         .collect::<Vec<_>>();
     let events = seen.counts.values().sum::<u64>();
     let Quantiles { p50, p99, .. } = quantiles(report);
@@ -152,12 +159,8 @@ mod tests {
 
     #[test]
     fn a_rising_temperature_is_a_rising_line() {
-        let samples = (0..30).map(|n| Sample {
-            at: Timestamp(n * 1_000_000),
-            setpoint: 0.0,
-            measured: n as f64,
-            power: 0.0,
-        });
+        let samples =
+            (0..30).map(|n| Sample { at: Timestamp(n * 1_000_000), setpoint: 0.0, measured: n as f64, power: 0.0 });
         let samples = samples.collect::<Vec<_>>();
         let bars = sparkline(samples.iter(), Timestamp(29_000_000)).chars().collect::<Vec<_>>();
         assert_eq!((bars[0], bars[29], bars.len()), ('▁', '█', 30));
