@@ -155,9 +155,10 @@ impl Pid {
         self.state
     }
 
-    /// Goes on from a saved state.
+    /// Goes on from a saved state. If the limits are narrower than they were, the output starts from the nearer one, so that
+    /// the slew limit cannot keep it outside.
     pub fn resume(&mut self, state: PidState) {
-        self.state = state;
+        self.state = PidState { u: state.u.max(self.params.u_min).min(self.params.u_max), ..state };
     }
 }
 
@@ -165,27 +166,39 @@ impl Pid {
 mod tests {
     use super::*;
 
-    /// Two samples that can be followed on paper: Kp 2, Ki 0.5, Kd 1, Tf 1, Ts 1, u_max 2.
+    /// Kp 2, Ki 0.5, Kd 1, Tf 1, Ts 1, output 0..2.
+    const PAPER: PidParams = PidParams {
+        ts_s: 1.0,
+        kp: 2.0,
+        ki: 0.5,
+        kd: 1.0,
+        tf_s: 1.0,
+        b: 1.0,
+        bias: 0.0,
+        u_min: 0.0,
+        u_max: 2.0,
+        rate_up: f64::INFINITY,
+        rate_down: f64::INFINITY,
+        anti_windup: AntiWindup::Clamp,
+        action: Action::Reverse,
+        i0: 0.0,
+        u0: 0.0,
+    };
+
+    /// Two samples that can be followed on paper.
     #[test]
     fn a_saturated_controller_does_not_integrate() {
-        let mut pid = Pid::new(PidParams {
-            ts_s: 1.0,
-            kp: 2.0,
-            ki: 0.5,
-            kd: 1.0,
-            tf_s: 1.0,
-            b: 1.0,
-            bias: 0.0,
-            u_min: 0.0,
-            u_max: 2.0,
-            rate_up: f64::INFINITY,
-            rate_down: f64::INFINITY,
-            anti_windup: AntiWindup::Clamp,
-            action: Action::Reverse,
-            i0: 0.0,
-            u0: 0.0,
-        });
+        let mut pid = Pid::new(PAPER);
         assert_eq!(pid.step(1.0, 0.0), PidSample { e: 1.0, p: 2.0, i: 0.0, d: 0.0, v: 2.5, u: 2.0 });
         assert_eq!(pid.step(1.0, 0.5), PidSample { e: 0.5, p: 1.0, i: 0.25, d: -0.25, v: 1.0, u: 1.0 });
+    }
+
+    #[test]
+    fn a_resumed_controller_keeps_to_limits_that_were_narrowed() {
+        let mut pid = Pid::new(PAPER);
+        assert_eq!(pid.step(1.0, 0.0).u, 2.0);
+        let mut narrower = Pid::new(PidParams { u_max: 1.0, rate_down: 0.1, ..PAPER });
+        narrower.resume(pid.state());
+        assert_eq!(narrower.step(1.0, 0.0).u, 1.0);
     }
 }
