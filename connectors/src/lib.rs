@@ -11,8 +11,10 @@
 
 pub mod backoff;
 pub mod codec;
+pub mod modbus;
 pub mod position;
 pub mod registry;
+pub mod scan;
 pub mod secret;
 pub mod sink;
 pub mod source;

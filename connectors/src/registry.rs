@@ -12,10 +12,10 @@ use crate::codec::MakeEncoder;
 use crate::{CodecKind, Sink, Source};
 
 /// All connectors.
-pub const CONNECTORS: &[&dyn ConnectorKind] = &[];
+pub const CONNECTORS: &[&dyn ConnectorKind] = &[&crate::modbus::Modbus];
 
 /// All codecs.
-pub const CODECS: &[&dyn CodecKind] = &[];
+pub const CODECS: &[&dyn CodecKind] = &[&crate::codec::registers::Registers];
 
 /// What a connector may ask for while it is planned.
 #[derive(Clone, Copy, Debug)]

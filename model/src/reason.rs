@@ -62,6 +62,10 @@ reasons! {
     Refused = "refused",
     /// The value read back is not the value written.
     NotVerified = "not_verified",
+    /// The device did not answer the write, so nobody knows whether it was carried out.
+    Unanswered = "unanswered",
+    /// A newer value for the same tag came in the same batch.
+    Superseded = "superseded",
     /// The row could not be put into the sink's format.
     NotEncodable = "not_encodable",
     /// The engine was stopped while the row was in an open window.

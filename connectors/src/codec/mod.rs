@@ -3,6 +3,8 @@
 //! A codec is pure: it reads no clock and keeps no connection. A message that does not decode is data, not a crash: the codec
 //! says which message and why, and the engine follows the source's policy (`drop`, `fail` or `dead_letter`) and counts.
 
+pub mod registers;
+
 use std::fmt::Debug;
 
 use arrow::array::RecordBatch;
