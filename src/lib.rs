@@ -7,5 +7,9 @@
 //! A module imports only from modules below its own: `cli` · `run` · `graph` · `plan` · `config`, `observe`, `clock`.
 
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod graph;
+pub mod observe;
 pub mod plan;
+pub mod run;

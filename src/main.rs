@@ -1,4 +1,4 @@
-//! The `lineside` command: parses the command line, carries it out, and is the only place that tells what went wrong.
+//! The `lineside` command: what it can do is in `lineside::cli`.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,5 @@ use clap::Parser;
 use lineside::cli::Cli;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
-    }
+    Cli::parse().run()
 }

@@ -64,6 +64,8 @@ reasons! {
     NotVerified = "not_verified",
     /// The row could not be put into the sink's format.
     NotEncodable = "not_encodable",
+    /// The sink could not be reached any more when the engine was stopped, or had failed for good.
+    Undelivered = "undelivered",
     /// The engine was stopped while the row was in an open window.
     Open = "open_at_stop",
     /// More distinct keys than the operator has room for.

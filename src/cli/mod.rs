@@ -6,10 +6,11 @@
 mod check;
 mod explain;
 mod list;
+pub mod run;
 mod schema;
 
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +29,11 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Runs a pipeline until its sources end or it is told to stop.
+    Run {
+        /// The pipeline file.
+        file: PathBuf,
+    },
     Check(check::Check),
     Explain(explain::Explain),
     Schema(schema::Schema),
@@ -36,7 +42,7 @@ enum Verb {
 
 /// Why a verb did not succeed.
 #[derive(Debug)]
-pub enum Failure {
+enum Failure {
     /// Something is wrong with the pipeline file.
     Problems(Report),
     /// Something is wrong, and was told already.
@@ -52,39 +58,53 @@ impl From<Error> for Failure {
 }
 
 impl Cli {
-    /// Carries out the command.
-    ///
-    /// # Errors
-    /// What is wrong with the pipeline file, or why the command could not be carried out.
-    pub fn run(self) -> Result<(), Failure> {
-        match self.verb {
+    /// Carries out the command and tells on standard error what went wrong.
+    pub fn run(self) -> ExitCode {
+        let done = match self.verb {
+            Verb::Run { file } => match plan(&file) {
+                Ok(plan) => return run::run(plan),
+                Err(failure) => Err(failure),
+            },
             Verb::Check(check) => check.run(),
             Verb::Explain(explain) => explain.run(),
             Verb::Schema(schema) => schema.run(),
             Verb::List(list) => list.run(),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.tell(),
         }
     }
 }
 
 impl Failure {
-    /// Tells the user on standard error, and gives the exit code.
-    pub fn tell(&self) -> ExitCode {
-        // If standard error is closed there is nobody left to tell; the exit code still says it.
+    /// Tells the user, and gives the exit code.
+    fn tell(&self) -> ExitCode {
         match self {
             Self::Problems(report) => {
                 let count = report.findings().len();
                 let s = if count == 1 { "" } else { "s" };
-                let _closed = write!(std::io::stderr(), "{report}{count} problem{s} found\n");
+                print_to_user(&format!("{report}{count} problem{s} found\n"));
                 ExitCode::from(1)
             }
             Self::Told => ExitCode::from(1),
             Self::Failed(error) => {
-                let hint = error.cure().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
-                let _closed = writeln!(std::io::stderr(), "error: {error}{hint}");
+                print_error(error);
                 ExitCode::from(2)
             }
         }
     }
+}
+
+/// Tells an error with all that caused it, and the cure where it is known.
+fn print_error(error: &Error) {
+    let hint = error.cure().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+    print_to_user(&format!("error: {error}\n{hint}"));
+}
+
+/// Prints to standard error. If that is closed there is nobody left to tell; the exit code still says it.
+fn print_to_user(text: &str) {
+    let _closed = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Reads and plans a pipeline file with the process's environment and everything in this build.

@@ -1,13 +1,16 @@
-//! The bound of every queue and batch in the engine, in one place, so that `explain` shows what the runtime keeps to.
+//! Every bound of the engine's own queues, in one place: `explain` prints them, the run obeys them.
 
-/// How many messages (batches, watermarks, barriers) wait on one edge before its writer waits.
+/// Messages that wait on one edge between a source, a worker and a sink. A full edge holds back who writes to it.
 pub const EDGE_MESSAGES: usize = 64;
 
-/// How many messages a control worker takes from an edge before it yields to the sockets of its lane.
+/// Rows or wire messages that a bulk source hands over in one turn at most.
+pub const MAX_BATCH_ROWS: usize = 8192;
+
+/// Wire messages that a source on the control lane hands over in one turn at most.
+pub const CONTROL_BATCH_ROWS: usize = 64;
+
+/// Messages a control worker takes before it lets the reactor poll its sockets.
 pub const DRAIN_CONTROL: usize = 64;
 
-/// How many messages a bulk worker takes from an edge before it yields to the sockets of its lane.
+/// Messages a bulk worker takes before it lets the reactor poll its sockets.
 pub const DRAIN_BULK: usize = 256;
-
-/// How many rows one batch has at most.
-pub const MAX_BATCH_ROWS: usize = 8192;

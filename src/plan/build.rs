@@ -23,6 +23,9 @@ use crate::config::{Config, Finding, Kind, Object, Report, Secrets, Severity};
 /// What follows the name of a source in the name of its dead letters.
 const DEAD_LETTERS: &str = ".dead_letters";
 
+/// What a query can read.
+const TABLES: [Kind; 3] = [Kind::Source, Kind::Query, Kind::Operator];
+
 /// Checks a pipeline file against what there is, and plans it.
 ///
 /// # Errors
@@ -95,14 +98,19 @@ impl<'a> Builder<'a> {
 
     /// Sources, queries and operators share one space of names, since all of them are tables of a query.
     fn check_names(&mut self) {
-        let mut taken = BTreeMap::<&str, &Object>::new();
-        for object in self.objects(&[Kind::Source, Kind::Query, Kind::Operator]) {
-            if let Some(first) = taken.insert(&object.name, object) {
+        for object in self.objects(&TABLES) {
+            if let Some(first) = self.first_of_its_name(object) {
                 let problem = Problem::whole(format!("the name is taken by {first}"));
                 self.note(object, problem.hint("sources, queries and operators share their names; choose another one"));
             }
             self.outputs.insert(&object.name, None);
         }
+    }
+
+    /// The object before this one that has its name.
+    fn first_of_its_name(&self, object: &Object) -> Option<&'a Object> {
+        let first = self.objects(&TABLES).find(|first| first.name == object.name)?;
+        (!std::ptr::eq(first, object)).then_some(first)
     }
 
     fn plan_sources(&mut self) {
@@ -124,6 +132,9 @@ impl<'a> Builder<'a> {
         let mut names = Vec::new();
         let mut reads = Reads::new();
         for object in self.objects(&[Kind::Query, Kind::Operator]) {
+            if self.first_of_its_name(object).is_some() {
+                continue;
+            }
             let read = match (object.kind, object.text("sql")) {
                 (Kind::Query, Some(sql)) => tables_of(sql),
                 _ => Ok(object.text("input").into_iter().map(str::to_owned).collect()),
@@ -171,7 +182,8 @@ impl<'a> Builder<'a> {
         let schema = input.map(|input| self.plan.schema(input));
         let planned = plan_operator(object, schema.as_ref(), self.registries, &Folder(self.config.folder()));
         let operator = planned.map_err(|problems| self.note(object, problems)).ok().flatten()?;
-        let node = NodePlan { name: object.name.clone(), inputs: vec![input?], operator, notes: Vec::new() };
+        let (name, inputs) = (object.name.clone(), vec![input?]);
+        let node = NodePlan { name, inputs, lineage: Vec::new(), operator, notes: Vec::new() };
         Some(self.push(node))
     }
 
@@ -222,7 +234,8 @@ impl<'a> Builder<'a> {
             let name = if steps == 1 { object.name.clone() } else { format!("{}/{}", object.name, step.label) };
             let inputs = step.inputs.iter().map(resolve).collect::<Option<Vec<_>>>()?;
             let notes = if n + 1 == steps { std::mem::take(&mut notes) } else { Vec::new() };
-            self.push(NodePlan { name, inputs, operator: step.operator, notes });
+            let lineage = step.lineage.into_iter().next().unwrap_or_default();
+            self.push(NodePlan { name, inputs, lineage, operator: step.operator, notes });
         }
         Some(output)
     }

@@ -33,6 +33,8 @@ pub struct Step {
     pub inputs: Vec<StepInput>,
     /// The operator.
     pub operator: PlannedOperator,
+    /// For each port, which columns of the output are columns of that input, unchanged: name in the output, name in the input.
+    pub lineage: Vec<Vec<(String, String)>>,
 }
 
 /// A query as operators.

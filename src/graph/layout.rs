@@ -1,0 +1,143 @@
+//! Which objects of a plan run together, on how many workers, and by which key rows are shared out.
+//!
+//! Objects that are connected form a component. A component with a field bus in it belongs to the control lane and has one
+//! worker. Another one is shared by as many workers as the pipeline asks for if all its keyed operators agree on columns of
+//! its one source; the reason is kept where they do not, for `explain`.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{Input, Plan};
+
+/// What runs together.
+#[derive(Debug)]
+pub struct Layout {
+    /// The components, those of the control lane first.
+    pub components: Vec<Component>,
+}
+
+/// Objects of a plan that are connected.
+#[derive(Debug)]
+pub struct Component {
+    /// Numbers of its sources.
+    pub sources: Vec<usize>,
+    /// Numbers of its nodes, each after all that it reads from.
+    pub nodes: Vec<usize>,
+    /// Numbers of its sinks.
+    pub sinks: Vec<usize>,
+    /// Whether it runs on the control lane.
+    pub control: bool,
+    /// How many workers share it.
+    pub workers: usize,
+    /// Columns of the source by which rows are shared out; empty with one worker.
+    pub key: Vec<String>,
+    /// Why it has this many workers.
+    pub reason: String,
+}
+
+impl Layout {
+    /// Finds the components of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let (sources, nodes) = (plan.sources.len(), plan.nodes.len());
+        let mut parent = (0..sources + nodes + plan.sinks.len()).collect::<Vec<_>>();
+        let place = |input: Input| match input {
+            Input::Source(n) | Input::DeadLetters(n) => n,
+            Input::Node(n) => sources + n,
+        };
+        for (n, node) in plan.nodes.iter().enumerate() {
+            for &input in &node.inputs {
+                join(&mut parent, place(input), sources + n);
+            }
+        }
+        for (n, sink) in plan.sinks.iter().enumerate() {
+            join(&mut parent, place(sink.input), sources + nodes + n);
+        }
+        let roots = (0..parent.len()).map(|n| root(&mut parent, n)).collect::<Vec<_>>();
+        let mut components = (roots.iter().collect::<BTreeSet<_>>().into_iter())
+            .map(|&of| {
+                let members =
+                    |from: usize, count: usize| (0..count).filter(|n| roots[from + n] == of).collect::<Vec<_>>();
+                component(
+                    plan,
+                    members(0, sources),
+                    members(sources, nodes),
+                    members(sources + nodes, plan.sinks.len()),
+                )
+            })
+            .collect::<Vec<_>>();
+        components.sort_by_key(|c| !c.control);
+        Self { components }
+    }
+}
+
+fn root(parent: &mut [usize], mut n: usize) -> usize {
+    while parent[n] != n {
+        parent[n] = parent[parent[n]];
+        n = parent[n];
+    }
+    n
+}
+
+fn join(parent: &mut [usize], a: usize, b: usize) {
+    let (a, b) = (root(parent, a), root(parent, b));
+    parent[a.max(b)] = a.min(b);
+}
+
+fn component(plan: &Plan, sources: Vec<usize>, nodes: Vec<usize>, sinks: Vec<usize>) -> Component {
+    let control = sources.iter().any(|&n| plan.sources[n].planned.control)
+        || sinks.iter().any(|&n| plan.sinks[n].planned.control);
+    let (workers, key, reason) = match shared_by(plan, control, &sources, &nodes) {
+        Ok(key) => (plan.workers, key.clone(), format!("rows are shared out by {}", key.join(", "))),
+        Err(reason) => (1, Vec::new(), reason),
+    };
+    Component { sources, nodes, sinks, control, workers, key, reason }
+}
+
+/// The columns of the only source by which all keyed operators can be shared out, or why there are none.
+fn shared_by(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> Result<Vec<String>, String> {
+    if plan.workers == 1 {
+        return Err("the pipeline has one bulk worker".to_owned());
+    }
+    if control {
+        return Err("a field bus has one worker".to_owned());
+    }
+    let &[source] = sources else { return Err("it has several sources, so it has one worker".to_owned()) };
+    let mut common: Option<BTreeSet<String>> = None;
+    for &n in nodes {
+        let node = &plan.nodes[n];
+        let Some(key) = &node.operator.partition_by else {
+            return Err(format!("{} needs all rows on one worker", node.name));
+        };
+        if key.is_empty() {
+            continue;
+        }
+        let traced =
+            (key.iter()).filter_map(|column| trace(plan, node.inputs[0], column, source)).collect::<BTreeSet<_>>();
+        common = Some(match common {
+            None => traced,
+            Some(before) => before.intersection(&traced).cloned().collect(),
+        });
+        if common.as_ref().is_none_or(BTreeSet::is_empty) {
+            return Err(format!(
+                "{} has no key column in common with the others that comes unchanged from the source",
+                node.name
+            ));
+        }
+    }
+    match common {
+        Some(key) => Ok(key.into_iter().collect()),
+        None => Err("nothing is keyed, so one worker keeps the order of rows".to_owned()),
+    }
+}
+
+/// Follows a column back to the source, through operators that hand it on unchanged.
+fn trace(plan: &Plan, input: Input, column: &str, source: usize) -> Option<String> {
+    match input {
+        Input::Source(n) => (n == source).then(|| column.to_owned()),
+        Input::DeadLetters(_) => None,
+        Input::Node(n) => {
+            let node = &plan.nodes[n];
+            let (_, from) = node.lineage.iter().find(|(output, _)| output == column)?;
+            trace(plan, *node.inputs.first()?, from, source)
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The single-threaded state machine that owns a copy of a component's operators.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use lineside_model::{Error, Reason, Result, Timestamp};
+use lineside_operators::{Emitter, Operator, Port, Snapshot};
+
+use super::{Batch, Component, Ending, Message, Watermark};
+use crate::observe::{Board, Kind, Meter};
+use crate::plan::{Input, Plan};
+
+/// Takes what a worker hands to sinks, by the sink's place in the component.
+pub trait Outbox {
+    /// Takes one message for a sink.
+    fn push(&mut self, sink: usize, message: Message);
+}
+
+impl Outbox for Vec<(usize, Message)> {
+    fn push(&mut self, sink: usize, message: Message) {
+        Self::push(self, (sink, message));
+    }
+}
+
+/// The operators of one component for one share of its keys. Given a message, it pushes it through by function calls until
+/// nothing follows; it never waits, reads no clock and does no I/O.
+#[derive(Debug)]
+pub struct Worker {
+    nodes: Vec<Slot>,
+    /// Where the rows of each input go, by input.
+    routes: BTreeMap<Input, Vec<Target>>,
+    /// Sinks below each source: who has to flush before it acknowledges.
+    below: BTreeMap<usize, Vec<usize>>,
+    ending: BTreeMap<Input, Option<Ending>>,
+    /// When the newest reading of each input was read from the wire: the origin of what a watermark makes an operator emit.
+    newest: BTreeMap<Input, Timestamp>,
+    sinks: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Node(usize, Port),
+    Sink(usize),
+}
+
+/// One operator, what it has heard of time, and where its rows go.
+#[derive(Debug)]
+struct Slot {
+    operator: Box<dyn Operator>,
+    ports: Vec<PortTime>,
+    watermark: Timestamp,
+    idle: bool,
+    targets: Vec<Target>,
+    meter: Arc<Meter>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PortTime {
+    watermark: Timestamp,
+    idle: bool,
+}
+
+impl Worker {
+    /// Builds the operators of a component.
+    pub fn new(plan: &Plan, component: &Component, board: &Board) -> Self {
+        let local = |of: &[usize], n: usize| of.iter().position(|&m| m == n);
+        let mut routes = BTreeMap::<Input, Vec<Target>>::new();
+        let mut targets = vec![Vec::new(); component.nodes.len()];
+        let mut connect = |input: Input, target: Target| match input {
+            Input::Node(n) => {
+                if let Some(at) = local(&component.nodes, n) {
+                    targets[at].push(target);
+                }
+            }
+            Input::Source(_) | Input::DeadLetters(_) => routes.entry(input).or_default().push(target),
+        };
+        for (at, &n) in component.nodes.iter().enumerate() {
+            for (port, &input) in plan.nodes[n].inputs.iter().enumerate() {
+                connect(input, Target::Node(at, port));
+            }
+        }
+        for (at, &n) in component.sinks.iter().enumerate() {
+            connect(plan.sinks[n].input, Target::Sink(at));
+        }
+        let nodes = (component.nodes.iter().zip(targets))
+            .map(|(&n, targets)| {
+                let planned = &plan.nodes[n];
+                Slot {
+                    operator: (planned.operator.build)(),
+                    ports: vec![PortTime { watermark: Timestamp::MIN, idle: false }; planned.inputs.len()],
+                    watermark: Timestamp::MIN,
+                    idle: false,
+                    targets,
+                    meter: (board.find(Kind::Operator, &planned.name).cloned())
+                        .unwrap_or_else(|| Arc::new(Meter::new(Kind::Operator, &planned.name))),
+                }
+            })
+            .collect::<Vec<_>>();
+        let ending = routes.keys().map(|input| (*input, None)).collect();
+        let newest = BTreeMap::new();
+        let mut worker = Self { nodes, routes, below: BTreeMap::new(), ending, newest, sinks: component.sinks.len() };
+        for &source in &component.sources {
+            let below = worker.sinks_below(source);
+            worker.below.insert(source, below);
+        }
+        worker
+    }
+
+    /// The sinks, by place in the component, that rows or dead letters of a source can reach.
+    pub fn sinks_below(&self, source: usize) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut open = [Input::Source(source), Input::DeadLetters(source)]
+            .iter()
+            .flat_map(|input| self.routes.get(input).into_iter().flatten().copied())
+            .collect::<Vec<_>>();
+        while let Some(target) = open.pop() {
+            match target {
+                Target::Sink(n) => found.push(n),
+                Target::Node(n, _) => open.extend(&self.nodes[n].targets),
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Whether anything reads this input.
+    pub fn reads(&self, input: Input) -> bool {
+        self.routes.contains_key(&input)
+    }
+
+    /// Takes one message of an input and pushes it through.
+    ///
+    /// # Errors
+    /// Only for our bugs: an operator that fails.
+    pub fn take(&mut self, input: Input, message: Message, out: &mut dyn Outbox) -> Result<()> {
+        match message {
+            Message::Data(batch) => {
+                self.newest.insert(input, batch.origin);
+                let (route, mut flow) = self.flow(input, batch.origin, out);
+                flow.hand_on(route, batch.rows)
+            }
+            Message::Watermark(watermark) => self.take_watermark(input, watermark, out),
+            Message::Barrier(barrier) => {
+                for &sink in self.below.get(&barrier.source).into_iter().flatten() {
+                    out.push(sink, Message::Barrier(barrier));
+                }
+                self.note_open_rows();
+                Ok(())
+            }
+            Message::End(ending) => self.end(input, ending, out),
+        }
+    }
+
+    /// The clock reached `now`: wakes the operators that asked for it.
+    ///
+    /// # Errors
+    /// As [`Worker::take`].
+    pub fn tick(&mut self, now: Timestamp, out: &mut dyn Outbox) -> Result<()> {
+        for n in 0..self.nodes.len() {
+            if self.nodes[n].operator.wake_at().is_some_and(|at| at <= now) {
+                let mut flow = Flow { base: 0, nodes: &mut self.nodes, out, origin: now };
+                flow.run(n, |operator, emitter| operator.tick(now, emitter))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next operator wants to be woken.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.nodes.iter().filter_map(|slot| slot.operator.wake_at()).min()
+    }
+
+    /// Whether all inputs have ended.
+    pub fn has_ended(&self) -> bool {
+        self.ending.values().all(Option::is_some)
+    }
+
+    /// The state of all operators, in the order of the component.
+    ///
+    /// # Errors
+    /// Only for our bugs.
+    pub fn snapshot(&self) -> Result<Vec<Snapshot>> {
+        self.nodes.iter().map(|slot| slot.operator.snapshot()).collect()
+    }
+
+    /// Takes over the state of all operators.
+    ///
+    /// # Errors
+    /// If a snapshot is of another operator.
+    pub fn restore(&mut self, snapshots: &[Snapshot]) -> Result<()> {
+        if snapshots.len() != self.nodes.len() {
+            return Err(Error::user(format!(
+                "saved state has {} operators, the pipeline {}",
+                snapshots.len(),
+                self.nodes.len()
+            )));
+        }
+        self.nodes.iter_mut().zip(snapshots).try_for_each(|(slot, snapshot)| slot.operator.restore(snapshot))
+    }
+
+    fn flow<'a>(&'a mut self, input: Input, origin: Timestamp, out: &'a mut dyn Outbox) -> (&'a [Target], Flow<'a>) {
+        let route = self.routes.get(&input).map_or(&[][..], Vec::as_slice);
+        (route, Flow { base: 0, nodes: &mut self.nodes, out, origin })
+    }
+
+    fn take_watermark(&mut self, input: Input, watermark: Watermark, out: &mut dyn Outbox) -> Result<()> {
+        let origin = self.newest.get(&input).copied().unwrap_or_default();
+        let (route, mut flow) = self.flow(input, origin, out);
+        flow.hand_on_time(route, watermark)
+    }
+
+    fn end(&mut self, input: Input, ending: Ending, out: &mut dyn Outbox) -> Result<()> {
+        if ending == Ending::Complete {
+            self.take_watermark(input, Watermark::At(Timestamp::MAX), out)?;
+        }
+        if let Some(ended) = self.ending.get_mut(&input) {
+            *ended = Some(ending);
+        }
+        if self.has_ended() {
+            self.note_open_rows();
+            let stopped = self.ending.values().any(|e| *e == Some(Ending::Stopped));
+            for sink in 0..self.sinks {
+                out.push(sink, Message::End(if stopped { Ending::Stopped } else { Ending::Complete }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the meters how many rows are in open windows.
+    pub fn note_open_rows(&self) {
+        for slot in &self.nodes {
+            slot.meter.set_open_rows(slot.operator.open_rows());
+        }
+    }
+}
+
+/// The operators from `base` on: those that rows can still reach. A target always has a higher number than its origin, so the
+/// operator that is running and those behind it can be borrowed at the same time.
+struct Flow<'a> {
+    base: usize,
+    nodes: &'a mut [Slot],
+    out: &'a mut dyn Outbox,
+    /// When the newest reading that leads to what is handed on was read from the wire.
+    origin: Timestamp,
+}
+
+impl Flow<'_> {
+    fn hand_on(&mut self, targets: &[Target], rows: RecordBatch) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let Some((last, others)) = targets.split_last() else { return Ok(()) };
+        for target in others {
+            self.hand_to(*target, rows.clone())?;
+        }
+        self.hand_to(*last, rows)
+    }
+
+    fn hand_to(&mut self, target: Target, rows: RecordBatch) -> Result<()> {
+        match target {
+            Target::Sink(n) => {
+                self.out.push(n, Message::Data(Batch { rows, origin: self.origin }));
+                Ok(())
+            }
+            Target::Node(n, port) => {
+                self.nodes[n - self.base].meter.rows_in(rows.num_rows());
+                self.run(n, |operator, out| operator.process(port, rows, out))
+            }
+        }
+    }
+
+    fn hand_on_time(&mut self, targets: &[Target], watermark: Watermark) -> Result<()> {
+        for &target in targets {
+            if let Target::Node(n, port) = target
+                && let Some(forward) = self.nodes[n - self.base].hear(port, watermark)
+            {
+                if let Watermark::At(at) = forward {
+                    self.run(n, |operator, out| operator.advance(at, out))?;
+                }
+                let targets = self.nodes[n - self.base].targets.clone();
+                self.hand_on_time(&targets, forward)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, n: usize, act: impl FnOnce(&mut dyn Operator, &mut dyn Emitter) -> Result<()>) -> Result<()> {
+        let (before, behind) = self.nodes.split_at_mut(n - self.base + 1);
+        let Some(slot) = before.last_mut() else { return Ok(()) };
+        let mut below = Below {
+            flow: Flow { base: n + 1, nodes: behind, out: &mut *self.out, origin: self.origin },
+            targets: &slot.targets,
+            meter: &slot.meter,
+        };
+        act(slot.operator.as_mut(), &mut below).map_err(|e| e.of(format_args!("operator \"{}\"", slot.meter.name)))
+    }
+}
+
+impl Slot {
+    /// A port heard of time. The operator's own watermark is the least of all ports that are not idle; what changes of it, if
+    /// anything, is to be acted on and handed on.
+    fn hear(&mut self, port: Port, watermark: Watermark) -> Option<Watermark> {
+        match watermark {
+            Watermark::Idle => self.ports[port].idle = true,
+            Watermark::At(at) => {
+                self.ports[port] = PortTime { watermark: at.max(self.ports[port].watermark), idle: false }
+            }
+        }
+        let was_idle = self.idle;
+        self.idle = self.ports.iter().all(|p| p.idle);
+        match self.ports.iter().filter(|p| !p.idle).map(|p| p.watermark).min() {
+            Some(least) if least > self.watermark => {
+                self.watermark = least;
+                self.meter.set_watermark(least);
+                Some(Watermark::At(least))
+            }
+            Some(_) if was_idle => Some(Watermark::At(self.watermark)),
+            None if !was_idle => Some(Watermark::Idle),
+            _ => None,
+        }
+    }
+}
+
+/// What a running operator emits into.
+struct Below<'a, 'b> {
+    flow: Flow<'b>,
+    targets: &'a [Target],
+    meter: &'a Meter,
+}
+
+impl Emitter for Below<'_, '_> {
+    fn emit(&mut self, rows: RecordBatch) -> Result<()> {
+        self.meter.rows_out(rows.num_rows());
+        self.flow.hand_on(self.targets, rows)
+    }
+
+    fn dropped(&mut self, reason: Reason, rows: usize) {
+        self.meter.drop_rows(reason, rows);
+    }
+}

@@ -1,0 +1,185 @@
+//! A lane: one thread, one current-thread runtime, and the tasks of the components placed on it.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use futures::future::LocalBoxFuture;
+use lineside_connectors::registry::BuildContext;
+use lineside_model::{Clock, Error, Result};
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, LocalSet};
+
+use super::sink_task::SinkTask;
+use super::source_task::SourceTask;
+use super::worker_task::WorkerTask;
+use super::{Stop, exchange, meter, workers};
+use crate::graph::{Component, Layout};
+use crate::observe::{Board, Kind};
+use crate::plan::bounds::{CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS};
+use crate::plan::{Input, Plan};
+
+type Task = Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<()>> + Send>;
+
+/// A lane that is being filled.
+pub(super) struct Draft {
+    name: String,
+    control: bool,
+    tasks: Vec<Task>,
+}
+
+/// A lane that runs.
+#[derive(Debug)]
+pub(super) struct Lane {
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Draft {
+    /// The lanes that a layout needs on this machine: one for control and one for each bulk worker, or one for all where there
+    /// is only one core, since two busy threads on one core delay control by whole scheduler slices.
+    pub(super) fn of(plan: &Plan, layout: &Layout) -> Vec<Self> {
+        let lane = |name: String, control| Self { name, control, tasks: Vec::new() };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let control = layout.components.iter().any(|c| c.control);
+        let bulk = layout.components.iter().any(|c| !c.control);
+        if cores == 1 {
+            return vec![lane("lane".to_owned(), control)];
+        }
+        let mut lanes = Vec::new();
+        if control {
+            lanes.push(lane("control".to_owned(), true));
+        }
+        if bulk {
+            lanes.extend((0..plan.workers).map(|n| lane(format!("bulk-{n}"), false)));
+        }
+        lanes
+    }
+
+    /// Starts the thread.
+    pub(super) fn start(self, stop: &Stop) -> Result<Lane> {
+        let stop = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name(self.name.clone())
+            .spawn(move || run(self.tasks, &stop))
+            .map_err(|e| Error::external(format!("lane \"{}\" got no thread", self.name)).caused_by(e))?;
+        Ok(Lane { thread })
+    }
+
+    fn push<F>(&mut self, task: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = Result<()>> + 'static,
+    {
+        self.tasks.push(Box::new(move || Box::pin(task())));
+    }
+}
+
+impl Lane {
+    pub(super) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    pub(super) fn join(self) -> Result<()> {
+        self.thread.join().unwrap_or_else(|_| Err(Error::internal("a lane panicked")))
+    }
+}
+
+/// Runs the tasks of a lane. The first that fails stops the pipeline; the others then come to their end by themselves.
+fn run(tasks: Vec<Task>, stop: &Stop) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::external("no I/O runtime was made").caused_by(e))?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async move {
+        let mut running = JoinSet::new();
+        for task in tasks {
+            running.spawn_local(task());
+        }
+        let mut result = Ok(());
+        while let Some(ended) = running.join_next().await {
+            let ended = ended.unwrap_or_else(|e| Err(Error::internal("a task panicked").caused_by(e)));
+            if let Err(error) = ended {
+                stop.stop();
+                if result.is_ok() {
+                    result = Err(error);
+                }
+            }
+        }
+        result
+    })
+}
+
+/// Places the sources, workers and sinks of a component on lanes and connects them by bounded edges. Sources and sinks live
+/// on the lane of the first worker.
+pub(super) fn place(
+    plan: &Arc<Plan>,
+    component: &Component,
+    board: &Board,
+    clock: &Arc<dyn Clock>,
+    stop: &Stop,
+    lanes: &mut [Draft],
+) -> Result<()> {
+    let first = lanes.iter().position(|lane| lane.control == component.control).unwrap_or(0);
+    let bulk = lanes.len() - first;
+    let lane_of = |worker: usize| if component.control { first } else { first + worker % bulk };
+    let drain = if component.control { DRAIN_CONTROL } else { DRAIN_BULK };
+
+    let workers = workers(plan, component, board);
+    let (to_workers, from_sources): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::channel(EDGE_MESSAGES)).unzip();
+    let (to_sinks, from_workers): (Vec<_>, Vec<_>) =
+        component.sinks.iter().map(|_| mpsc::channel(EDGE_MESSAGES)).unzip();
+    let (answer_to, answers): (Vec<_>, Vec<_>) = component.sources.iter().map(|_| mpsc::unbounded_channel()).unzip();
+
+    for ((&n, answers), _) in component.sources.iter().zip(answers).zip(0..) {
+        let planned = &plan.sources[n];
+        let meter = meter(board, Kind::Source, &planned.name)?;
+        let context = BuildContext { clock: Arc::clone(clock), meter: Arc::clone(&meter) as _ };
+        let reads = [Input::Source(n), Input::DeadLetters(n)].into_iter();
+        let task = SourceTask::new(
+            plan,
+            n,
+            (planned.planned.build)(&context),
+            super::source_task::Wiring {
+                exchange: exchange(plan, component, n)?,
+                inputs: reads.filter(|input| workers.iter().any(|w| w.reads(*input))).collect(),
+                to: to_workers.clone(),
+                answers,
+                sinks_below: workers.iter().map(|w| w.sinks_below(n).len()).sum(),
+                limit: if component.control { CONTROL_BATCH_ROWS } else { MAX_BATCH_ROWS },
+            },
+            &meter,
+            clock,
+            stop.0.subscribe(),
+        )?;
+        lanes[lane_of(0)].push(move || task.run());
+    }
+    for ((&n, rows), _) in component.sinks.iter().zip(from_workers).zip(0..) {
+        let planned = &plan.sinks[n];
+        let meter = meter(board, Kind::Sink, &planned.name)?;
+        let context = BuildContext { clock: Arc::clone(clock), meter: Arc::clone(&meter) as _ };
+        let task = SinkTask {
+            name: planned.name.clone(),
+            sink: (planned.planned.build)(&context),
+            rows,
+            upstream: component.workers,
+            answer_to: component.sources.iter().copied().zip(answer_to.clone()).collect(),
+            expire_after: planned.expire_after,
+            meter,
+            clock: Arc::clone(clock),
+            stop: stop.0.subscribe(),
+        };
+        lanes[lane_of(0)].push(move || task.run());
+    }
+    for ((number, worker), inbox) in workers.into_iter().enumerate().zip(from_sources) {
+        let meters = component.sinks.iter().map(|&n| meter(board, Kind::Sink, &plan.sinks[n].name));
+        let task = WorkerTask {
+            worker,
+            inbox,
+            to_sinks: to_sinks.clone(),
+            sink_meters: meters.collect::<Result<_>>()?,
+            drain,
+            clock: Arc::clone(clock),
+        };
+        lanes[lane_of(number)].push(move || task.run());
+    }
+    Ok(())
+}
