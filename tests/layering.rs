@@ -24,7 +24,8 @@ const MODULES: &[(&str, &[&str])] = &[
 ];
 
 /// What a crate that must be pure may not depend on.
-const IMPURE: &[&str] = &["tokio", "datafusion", "rdkafka", "rumqttc", "tokio-modbus", "async-trait", "futures", "tracing"];
+const IMPURE: &[&str] =
+    &["tokio", "datafusion", "rdkafka", "rumqttc", "tokio-modbus", "async-trait", "futures", "tracing"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -72,7 +73,10 @@ fn crates_depend_only_downwards() {
 fn the_vocabulary_and_the_operators_are_pure() {
     for krate in ["model", "operators"] {
         for dependency in dependencies(krate) {
-            assert!(!IMPURE.contains(&dependency.as_str()), "{krate} depends on {dependency}, which does I/O, async or SQL");
+            assert!(
+                !IMPURE.contains(&dependency.as_str()),
+                "{krate} depends on {dependency}, which does I/O, async or SQL"
+            );
         }
     }
 }

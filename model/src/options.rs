@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Where a problem is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,23 +154,27 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + C
 /// # Errors
 /// All problems found, with paths relative to `value`.
 pub fn parse_options<T: DeserializeOwned + JsonSchema>(value: &Value) -> Result<T, Problems> {
-    let mut problems = Problems::default();
     let mut value = value.clone();
-    check_names(&mut value, schemars::schema_for!(T).as_value(), &mut problems);
-    let missing = !problems.0.is_empty();
+    let schema = schemars::schema_for!(T).to_value();
+    let mut names = Names { root: &schema, path: Vec::new(), problems: Problems::default(), missing: Vec::new() };
+    names.check(&mut value, &schema);
+    let Names { mut problems, mut missing, .. } = names;
     loop {
         match serde_path_to_error::deserialize::<_, T>(&value) {
             Ok(options) => return problems.or(options),
             Err(error) => {
                 let path = error.path().iter().map(ToString::to_string).collect::<Vec<_>>();
                 let message = error.inner().to_string();
-                let known = missing && message.starts_with("missing field");
-                if !known {
+                let field = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+                let told =
+                    field.is_some_and(|field| missing.contains(&[path.as_slice(), &[field.to_owned()]].concat()));
+                if !told {
                     problems.push(Problem { at: At::Option(path.clone()), message: plain(&message), hint: None });
                 }
-                if known || !remove(&mut value, &path) {
+                if field.is_some() || !remove(&mut value, &path) {
                     return Err(problems);
                 }
+                missing.push(path);
             }
         }
     }
@@ -196,25 +200,86 @@ fn remove(value: &mut Value, path: &[String]) -> bool {
     at.as_object_mut().is_some_and(|map| map.remove(last).is_some())
 }
 
-/// Removes unknown keys of this level, so that the typed reading can go on to find what else is wrong.
-fn check_names(value: &mut Value, schema: &Value, problems: &mut Problems) {
-    let (Some(map), Some(known)) = (value.as_object_mut(), schema.get("properties").and_then(Value::as_object)) else {
-        return;
-    };
-    if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
-        let unknown = map.keys().filter(|key| !known.contains_key(*key)).cloned().collect::<Vec<_>>();
-        for key in unknown {
-            map.remove(&key);
-            let hint = did_you_mean(&key, known.keys().map(String::as_str));
-            problems.push(Problem::option(&key, format!("unknown option \"{key}\"")).hint(hint));
+/// Checks the names of options at every depth, and removes unknown ones, so that the typed reading can go on to find what
+/// else is wrong.
+struct Names<'s> {
+    root: &'s Value,
+    path: Vec<String>,
+    problems: Problems,
+    /// Full paths of options that are missing, and were told to be.
+    missing: Vec<Vec<String>>,
+}
+
+impl<'s> Names<'s> {
+    fn check(&mut self, value: &mut Value, schema: &'s Value) {
+        let Some(schema) = self.resolve(schema) else { return };
+        match value {
+            Value::Object(map) => self.check_table(map, schema),
+            Value::Array(items) => {
+                let Some(schema) = schema.get("items") else { return };
+                for (n, item) in items.iter_mut().enumerate() {
+                    self.below(n.to_string(), item, schema);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
-    for required in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-        if !map.contains_key(required) {
-            let about = known.get(required).and_then(|p| p.get("description")).and_then(Value::as_str);
-            let mut problem = Problem::whole(format!("option \"{required}\" is missing"));
-            problem.hint = about.map(|about| format!("{required}: {about}"));
-            problems.push(problem);
+
+    fn check_table(&mut self, map: &mut Map<String, Value>, schema: &'s Value) {
+        let known = schema.get("properties").and_then(Value::as_object);
+        let names = || known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect::<Vec<_>>();
+        if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
+            map.retain(|key, _| {
+                let is_known = known.is_some_and(|known| known.contains_key(key));
+                if !is_known {
+                    let hint = did_you_mean(key, names());
+                    self.tell(Some(key), format!("unknown option \"{key}\""), Some(hint));
+                }
+                is_known
+            });
+        }
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        for required in required.filter(|required| !map.contains_key(*required)) {
+            let about = known.and_then(|known| known.get(required)?.get("description")?.as_str());
+            let about = about.map(|about| format!("{required}: {about}"));
+            self.tell(None, format!("option \"{required}\" is missing"), about);
+            self.missing.push([self.path.as_slice(), &[required.to_owned()]].concat());
+        }
+        for (key, value) in map {
+            let schema = known.and_then(|known| known.get(key)).or_else(|| schema.get("additionalProperties"));
+            if let Some(schema) = schema {
+                self.below(key.clone(), value, schema);
+            }
+        }
+    }
+
+    fn below(&mut self, key: String, value: &mut Value, schema: &'s Value) {
+        self.path.push(key);
+        self.check(value, schema);
+        self.path.pop();
+    }
+
+    fn tell(&mut self, key: Option<&str>, message: String, hint: Option<String>) {
+        let path = self.path.iter().map(String::as_str).chain(key).map(str::to_owned).collect();
+        self.problems.push(Problem { at: At::Option(path), message, hint });
+    }
+
+    /// The schema that a reference leads to, or the only alternative that is not null; `None` if there are several.
+    fn resolve(&self, schema: &'s Value) -> Option<&'s Value> {
+        if let Some(reference) = schema.get("$ref") {
+            return self.root.pointer(reference.as_str()?.strip_prefix('#')?);
+        }
+        let Some(alternatives) = schema.get("anyOf").and_then(Value::as_array) else {
+            return schema.get("oneOf").is_none().then_some(schema);
+        };
+        let mut alternatives = alternatives.iter().filter(|one| one.get("type") != Some(&Value::from("null")));
+        let only = alternatives.next()?;
+        if alternatives.next().is_some() {
+            return None;
+        }
+        match only.get("$ref") {
+            Some(reference) => self.root.pointer(reference.as_str()?.strip_prefix('#')?),
+            None => Some(only),
         }
     }
 }
@@ -235,15 +300,40 @@ mod tests {
         count: u8,
     }
 
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Device {
+        #[expect(dead_code, reason = "only read by serde here")]
+        poll: Option<Poll>,
+        #[expect(dead_code, reason = "only read by serde here")]
+        topics: Vec<String>,
+    }
+
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let wrong =
-            parse_options::<Poll>(&json!({"intervall": "1s", "count": "many", "x": 1})).unwrap_err().to_string();
-        for part in
-            ["unknown option \"intervall\"", "unknown option \"x\"", "\"interval\" is missing", "option \"count\""]
-        {
-            assert!(wrong.contains(part) || part.contains("count"), "{part} not in: {wrong}");
-        }
+        let wrong = parse_options::<Poll>(&json!({"intervall": "1s", "count": "many", "x": 1})).unwrap_err();
+        assert_eq!(
+            wrong.to_string(),
+            "option \"intervall\": unknown option \"intervall\"; option \"x\": unknown option \"x\"; \
+             option \"interval\" is missing; option \"count\": wrong type: found string \"many\"; expected u8"
+        );
+    }
+
+    #[test]
+    fn names_of_nested_options_are_checked_too() {
+        let wrong = parse_options::<Device>(&json!({"poll": {"intervall": "1s"}, "topics": []})).unwrap_err();
+        let hints = wrong.0.iter().filter_map(|problem| problem.hint.as_deref()).collect::<Vec<_>>();
+        assert_eq!(hints, ["did you mean \"interval\"?"]);
+        assert_eq!(
+            wrong.to_string(),
+            "option \"poll.intervall\": unknown option \"intervall\"; option \"poll\": option \"interval\" is missing"
+        );
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_is_not_called_missing() {
+        let wrong = parse_options::<Device>(&json!({"topics": "plant/#"})).unwrap_err().to_string();
+        assert_eq!(wrong, "option \"topics\": wrong type: found string \"plant/#\"; expected a sequence");
     }
 
     #[test]

@@ -64,8 +64,14 @@ impl Document {
         }
         document.text = text;
         let found = errors.iter().map(|error| {
-            let problem = Problem::whole(lowercase(error.message()));
-            document.show(error.span().unwrap_or(0..0), String::new(), problem)
+            let at = error.span().unwrap_or(0..0);
+            let mut problem = Problem::whole(plain(error.message()));
+            let word = document.text.get(at.clone()).unwrap_or_default();
+            let is_value = document.text.get(..at.start).is_some_and(|before| before.trim_end().ends_with('='));
+            if is_value && word.starts_with(char::is_alphabetic) {
+                problem = Problem::whole("text must stand in quotes").hint(format!("write \"{word}\""));
+            }
+            document.show(at, String::new(), problem)
         });
         Err(Report::new(file, found.collect(), &Secrets::default()))
     }
@@ -257,8 +263,9 @@ impl Reader<'_> {
     }
 }
 
-fn lowercase(message: &str) -> String {
-    let message = message.replace('`', "\"");
+/// The parser's words in our form.
+fn plain(message: &str) -> String {
+    let message = message.replace("`\"`", "a closing quote").replace('`', "\"");
     let mut chars = message.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

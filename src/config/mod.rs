@@ -2,7 +2,7 @@
 //!
 //! A [`Config`] knows every table of the file with its values (environment references filled in) and where each of them
 //! stands, so that whatever is found wrong later can be shown with line and column. It knows no connector and no operator;
-//! `crate::plan` does.
+//! the plan does.
 //!
 //! Reading goes on after a mistake: what was found so far is kept in the `Config`, and the plan adds what it finds, so that
 //! the user sees everything at once.

@@ -42,7 +42,7 @@ impl Secrets {
             Value::Object(map) => {
                 for (key, value) in map {
                     let below = property(schema, key, root);
-                    let marked = below.get("secret") == Some(&Value::Bool(true));
+                    let marked = all_of(below, root).iter().any(|s| s.get("secret") == Some(&Value::Bool(true)));
                     self.walk(value, below, root, secret || marked || is_secret_name(key));
                 }
             }
@@ -78,23 +78,30 @@ impl Secrets {
     }
 }
 
-/// The schema of an option, `Null` if there is none. References into the definitions of `root` are followed.
+/// The schema of an option, `Null` if there is none.
 fn property<'s>(schema: &'s Value, key: &str, root: &'s Value) -> &'s Value {
-    let mut pending = vec![schema];
-    let mut budget = 64;
-    while let (Some(schema), 1..) = (pending.pop(), budget) {
-        budget -= 1;
-        if let Some(found) = schema.get("properties").and_then(|properties| properties.get(key)) {
-            return found;
-        }
-        if let Some(definition) = schema.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#')) {
-            pending.extend(root.pointer(definition));
-        }
-        for branches in ["anyOf", "oneOf", "allOf"] {
-            pending.extend(schema.get(branches).and_then(Value::as_array).into_iter().flatten());
+    let found = all_of(schema, root).into_iter().find_map(|schema| schema.get("properties")?.get(key));
+    found.unwrap_or(&Value::Null)
+}
+
+/// A schema, what it refers to among the definitions of `root`, and its alternatives.
+fn all_of<'s>(schema: &'s Value, root: &'s Value) -> Vec<&'s Value> {
+    let mut found = vec![schema];
+    let mut next = 0;
+    while let Some(&schema) = found.get(next) {
+        next += 1;
+        let reference = schema.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#'));
+        let referred = reference.and_then(|pointer| root.pointer(pointer));
+        let branches =
+            ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|word| schema.get(word)?.as_array()).flatten();
+        for schema in branches.chain(referred) {
+            // Compared by address: a schema that refers to itself is looked at once.
+            if !found.iter().any(|known| std::ptr::eq(*known, schema)) {
+                found.push(schema);
+            }
         }
     }
-    &Value::Null
+    found
 }
 
 /// Blots out `password` in `scheme://user:password@host`.
@@ -130,7 +137,10 @@ mod tests {
     fn marked_and_named_options_are_blotted_out_at_any_depth() {
         let schema = json!({
             "properties": { "pin": {"secret": true}, "tls": {"anyOf": [{"$ref": "#/$defs/Tls"}, {"type": "null"}]} },
-            "$defs": { "Tls": {"properties": {"key": {"secret": true}}} },
+            "$defs": {
+                "Tls": {"properties": {"key": {"$ref": "#/$defs/Secret"}}},
+                "Secret": {"type": "string", "secret": true},
+            },
         });
         let mut secrets = Secrets::default();
         let options =

@@ -23,6 +23,9 @@ use crate::config::{Config, Finding, Kind, Object, Report, Secrets, Severity};
 /// What follows the name of a source in the name of its dead letters.
 const DEAD_LETTERS: &str = ".dead_letters";
 
+/// What a query can read.
+const TABLES: [Kind; 3] = [Kind::Source, Kind::Query, Kind::Operator];
+
 /// Checks a pipeline file against what there is, and plans it.
 ///
 /// # Errors
@@ -95,14 +98,19 @@ impl<'a> Builder<'a> {
 
     /// Sources, queries and operators share one space of names, since all of them are tables of a query.
     fn check_names(&mut self) {
-        let mut taken = BTreeMap::<&str, &Object>::new();
-        for object in self.objects(&[Kind::Source, Kind::Query, Kind::Operator]) {
-            if let Some(first) = taken.insert(&object.name, object) {
+        for object in self.objects(&TABLES) {
+            if let Some(first) = self.first_of_its_name(object) {
                 let problem = Problem::whole(format!("the name is taken by {first}"));
                 self.note(object, problem.hint("sources, queries and operators share their names; choose another one"));
             }
             self.outputs.insert(&object.name, None);
         }
+    }
+
+    /// The object before this one that has its name.
+    fn first_of_its_name(&self, object: &Object) -> Option<&'a Object> {
+        let first = self.objects(&TABLES).find(|first| first.name == object.name)?;
+        (!std::ptr::eq(first, object)).then_some(first)
     }
 
     fn plan_sources(&mut self) {
@@ -124,6 +132,9 @@ impl<'a> Builder<'a> {
         let mut names = Vec::new();
         let mut reads = Reads::new();
         for object in self.objects(&[Kind::Query, Kind::Operator]) {
+            if self.first_of_its_name(object).is_some() {
+                continue;
+            }
             let read = match (object.kind, object.text("sql")) {
                 (Kind::Query, Some(sql)) => tables_of(sql),
                 _ => Ok(object.text("input").into_iter().map(str::to_owned).collect()),

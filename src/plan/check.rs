@@ -26,7 +26,9 @@ impl<'a> Planned<'a> {
     /// What is wrong.
     pub(super) fn problems(&self) -> Found<'a> {
         let mut found = Vec::new();
-        if !self.config.objects.iter().any(|object| object.kind == Kind::Sink) {
+        // A misspelt [sink.NAME] was told already.
+        let sinks = self.config.objects.iter().filter(|object| object.kind == Kind::Sink).count();
+        if sinks == 0 && self.config.findings().is_empty() {
             let problem = Problem::whole("the pipeline has no sink, so nothing comes of it");
             found.push((None, problem.hint("add a table [sink.NAME] with connector and input")));
         }

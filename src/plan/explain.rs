@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Write};
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use lineside_model::Span;
 
-use super::bounds::{DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS};
+use super::bounds::{CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS};
 use super::{Input, NodePlan, OnBad, Plan, SinkPlan, SourcePlan};
 
 impl Plan {
@@ -126,8 +126,11 @@ impl Explanation<'_> {
 
     fn bounds(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "\nbounds")?;
-        writeln!(out, "  each edge between two lanes: {EDGE_MESSAGES} messages, then its writer waits")?;
-        writeln!(out, "  one batch: {MAX_BATCH_ROWS} rows")?;
+        writeln!(out, "  each edge: {EDGE_MESSAGES} messages, then its writer waits")?;
+        writeln!(
+            out,
+            "  one turn of a source: {CONTROL_BATCH_ROWS} rows on the control lane, {MAX_BATCH_ROWS} on a bulk lane"
+        )?;
         writeln!(
             out,
             "  taken at once, before the sockets are served: {DRAIN_CONTROL} messages on the control lane, {DRAIN_BULK} on a bulk lane"

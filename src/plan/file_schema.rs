@@ -35,17 +35,17 @@ pub fn file_schema(registries: &Registries<'_>) -> Value {
         "additionalProperties": false,
         "properties": {
             "pipeline": pipeline,
-            "source": tables("where rows come from", json!({ "oneOf": sources })),
-            "query": tables("continuous SQL over sources, other queries and operators", query),
-            "operator": tables("steps that are not SQL", json!({ "oneOf": operators })),
-            "sink": tables("where rows go", json!({ "oneOf": sinks })),
+            "source": tables("where rows come from", &json!({ "oneOf": sources })),
+            "query": tables("continuous SQL over sources, other queries and operators", &query),
+            "operator": tables("steps that are not SQL", &json!({ "oneOf": operators })),
+            "sink": tables("where rows go", &json!({ "oneOf": sinks })),
         },
         "$defs": definitions,
     })
 }
 
 /// Tables by name.
-fn tables(about: &str, one: Value) -> Value {
+fn tables(about: &str, one: &Value) -> Value {
     json!({ "type": "object", "description": about, "additionalProperties": one })
 }
 

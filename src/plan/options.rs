@@ -1,7 +1,5 @@
 //! The options of one object taken apart: those that every source, operator or sink has, and those of its connector or type.
 
-use std::fmt::Write;
-
 use lineside_model::options::did_you_mean;
 use lineside_model::{Problem, Problems};
 use schemars::{JsonSchema, schema_for};
@@ -74,10 +72,7 @@ pub(super) fn find<K: ?Sized + 'static>(
     let name = object.text(option)?;
     let found = kinds.iter().copied().find(|kind| name_of(kind) == name);
     if found.is_none() {
-        let mut hint = did_you_mean(name, kinds.iter().map(|kind| name_of(kind)).collect::<Vec<_>>());
-        if hint.starts_with("did") {
-            write!(hint, " (\"lineside list\" shows all)").unwrap_or_default();
-        }
+        let hint = did_you_mean(name, kinds.iter().map(|kind| name_of(kind)).collect::<Vec<_>>());
         problems.push(Problem::option(option, format!("unknown {what} \"{name}\"")).hint(hint));
     }
     found
