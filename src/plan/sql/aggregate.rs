@@ -6,6 +6,7 @@ use datafusion::logical_expr::{self, Expr, cast, lit, when};
 use lineside_model::{Problem, Span};
 use lineside_operators::window::{self, AggregateFunction, AggregateSpec, WindowKind, WindowSpec, result_type};
 
+use super::expression::{simplify, sql_of};
 use super::lower::{Lowering, names_of};
 use super::relation::{Relation, Window, column, edges, unused, uses_edges};
 use super::window::{Cut, WINDOW_END, WINDOW_START};
@@ -20,6 +21,7 @@ struct Aggregated {
     word: String,
     /// Over which column of [`Arguments`]; `None`: over rows.
     argument: Option<usize>,
+    /// The name of its column.
     name: String,
 }
 
@@ -32,7 +34,8 @@ impl Arguments {
         match self.0.iter().position(|(known, _)| *known == expr) {
             Some(place) => place,
             None => {
-                let taken = |name: &str| [WINDOW_START, WINDOW_END].contains(&name) || self.0.iter().any(|(_, n)| n == name);
+                let taken =
+                    |name: &str| [WINDOW_START, WINDOW_END].contains(&name) || self.0.iter().any(|(_, n)| n == name);
                 let name = unused(name, taken);
                 self.0.push((expr, name));
                 self.0.len() - 1
@@ -58,8 +61,8 @@ impl Lowering<'_> {
         let time = arguments.add(column(time), time);
         let groups = self.groups(node, &relation, &names, &mut arguments)?;
         let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
-        for (expr, name) in node.aggr_expr.iter().zip(&names[groups.len()..]) {
-            aggregates.push(self.aggregated(expr, name, node, &relation, &mut arguments)?);
+        for expr in &node.aggr_expr {
+            aggregates.push(self.aggregated(expr, node, &relation, &mut arguments)?);
         }
         for expr in arguments.0.iter().map(|(expr, _)| expr).chain(&relation.filter) {
             if uses_edges(expr).map_err(|e| self.text.planning(&e))? {
@@ -151,7 +154,10 @@ impl Lowering<'_> {
         aggregates: &[Aggregated],
     ) -> Result<Relation, Problem> {
         let name_of = |place: usize| input.schema.field(places[place]).name().clone();
-        let mut keys = groups.iter().filter_map(|g| if let Group::Key(place) = g { Some(*place) } else { None }).collect::<Vec<_>>();
+        let mut keys = groups
+            .iter()
+            .filter_map(|g| if let Group::Key(place) = g { Some(*place) } else { None })
+            .collect::<Vec<_>>();
         keys.sort_unstable();
         keys.dedup();
         let mut taken = keys.iter().map(|key| name_of(*key)).collect::<Vec<_>>();
@@ -159,8 +165,9 @@ impl Lowering<'_> {
         for aggregated in aggregates {
             let column = aggregated.argument.map(|place| places[place]);
             let input_type = column.map(|place| input.schema.field(place).data_type());
-            result_type(&aggregated.function, input_type).map_err(|problem| {
-                Problem { hint: problem.hint, ..self.text.at_word(&aggregated.word, problem.message) }
+            result_type(&aggregated.function, input_type).map_err(|problem| Problem {
+                hint: problem.hint,
+                ..self.text.at_word(&aggregated.word, problem.message)
             })?;
             let name = unused(&aggregated.name, |name| taken.iter().any(|t| t == name));
             taken.push(name.clone());
@@ -175,10 +182,14 @@ impl Lowering<'_> {
             keys: keys.iter().map(|key| places[*key]).collect(),
             aggregates: specs,
         };
-        let operator = window::plan(spec, &input.schema).map_err(|problems| {
+        let (over, names) = ([WINDOW_START, WINDOW_END].map(str::to_owned), &taken[..keys.len()]);
+        let grouped = over.iter().chain(names).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let explain = format!("group by {grouped} over {time_name}: {}", taken[keys.len()..].join(", "));
+        let mut operator = window::plan(spec, &input.schema).map_err(|problems| {
             let what = problems.0.into_iter().next().unwrap_or_else(|| Problem::whole("the window cannot be planned"));
             Problem { hint: what.hint, ..self.text.at_any(["tumble", "hop"], &what.message) }
         })?;
+        operator.explain.insert(0, explain);
         let lineage = keys.iter().map(|key| (name_of(*key), name_of(*key))).collect();
         let columns = groups.iter().map(|group| match group {
             Group::Edge(name) => column(name),
@@ -201,7 +212,6 @@ impl Lowering<'_> {
     fn aggregated(
         &self,
         expr: &Expr,
-        name: &str,
         node: &logical_expr::Aggregate,
         relation: &Relation,
         arguments: &mut Arguments,
@@ -215,12 +225,21 @@ impl Lowering<'_> {
         let AggregateFunctionParams { args, filter, order_by, null_treatment, .. } = params;
         let args = args.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
         let filter = filter.as_deref().map(resolve).transpose()?;
-        let sorts = order_by.iter().map(|sort| Ok((resolve(&sort.expr)?, sort))).collect::<Result<Vec<_>, Problem>>()?;
+        let sorts =
+            order_by.iter().map(|sort| Ok((resolve(&sort.expr)?, sort))).collect::<Result<Vec<_>, Problem>>()?;
         let function = self.function(func.name(), &word, &args, &sorts, relation)?;
         if null_treatment == Some(NullTreatment::RespectNulls) {
             return Err(self.text.at_word("respect", "aggregates leave out nulls").hint("leave out RESPECT NULLS"));
         }
         let whole_rows = function == AggregateFunction::Count && args.iter().all(is_value);
+        let over = match args.first() {
+            Some(arg) if !whole_rows => self.sql(arg, relation),
+            _ => "*".to_owned(),
+        };
+        let name = match &filter {
+            Some(filter) => format!("{word}({over} where {})", self.sql(filter, relation)),
+            None => format!("{word}({over})"),
+        };
         let argument = match (whole_rows, filter, args.into_iter().next()) {
             (true, None, _) => None,
             (true, Some(filter), _) => Some(case(filter, lit(1_i64))?),
@@ -235,7 +254,13 @@ impl Lowering<'_> {
             };
             arguments.add(expr, &name)
         });
-        Ok(Aggregated { function, word, argument, name: name.to_owned() })
+        Ok(Aggregated { function, word, argument, name })
+    }
+
+    /// An expression for people.
+    fn sql(&self, expr: &Expr, relation: &Relation) -> String {
+        let simple = relation.df_schema().and_then(|schema| simplify(expr, &schema));
+        sql_of(simple.as_ref().unwrap_or(expr))
     }
 
     /// Our aggregate of this name.

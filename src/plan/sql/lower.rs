@@ -156,14 +156,14 @@ impl<'a> Lowering<'a> {
             programs.push(program);
         }
         let output = Arc::new(self.common_schema(&programs)?);
+        programs.iter_mut().for_each(|program| program.schema = Arc::clone(&output));
         let programs = Arc::<[Program]>::from(programs);
-        let schema = Arc::clone(&output);
         let operator = PlannedOperator {
-            output: Arc::clone(&output),
+            output,
             partition_by: Some(Vec::new()),
             explain,
             times: times.unwrap_or_default(),
-            build: Box::new(move || Box::new(Expressions::new(Arc::clone(&programs), Arc::clone(&schema)))),
+            build: Box::new(move || Box::new(Expressions { programs: Arc::clone(&programs) })),
         };
         Ok(self.push(label, ports, operator, lineage))
     }
@@ -184,7 +184,8 @@ impl<'a> Lowering<'a> {
         let delay = relation.times.iter().find(|t| t.name == *name).map_or(Span::ZERO, |t| t.delay);
         let mut times = relation.times.clone();
         times.push(TimeColumn { name: names[1].clone(), delay });
-        times.push(TimeColumn { name: names[0].clone(), delay: Span(delay.micros().saturating_add(cut.size.micros())) });
+        times
+            .push(TimeColumn { name: names[0].clone(), delay: Span(delay.micros().saturating_add(cut.size.micros())) });
         let lineage = relation.schema.fields().iter().map(|f| (f.name().clone(), f.name().clone())).collect();
         let operator = assign(cut, time, output, times, format!("{cut} over {name}, each row in all of its own"));
         let assigned = self.push("assign", vec![relation.input], operator, vec![lineage]);
@@ -222,7 +223,8 @@ impl<'a> Lowering<'a> {
                     }
                     Some(common) => {
                         let (name, one, other) = (common.name(), common.data_type(), field.data_type());
-                        let message = format!("column \"{name}\" is {one} in one part of UNION ALL and {other} in another");
+                        let message =
+                            format!("column \"{name}\" is {one} in one part of UNION ALL and {other} in another");
                         return Err(self.text.at_word("union", message).hint("CAST one of them"));
                     }
                 }
@@ -251,7 +253,8 @@ impl<'a> Lowering<'a> {
         let words = function.aliases().iter().map(String::as_str).chain([function.name()]);
         Err(match function.signature().volatility {
             Volatility::Volatile => {
-                let message = format!("{}() gives another answer each time, so a stream could not be replayed", function.name());
+                let message =
+                    format!("{}() gives another answer each time, so a stream could not be replayed", function.name());
                 self.text.at_any(words, &message).hint("compute it from columns")
             }
             Volatility::Stable | Volatility::Immutable => {

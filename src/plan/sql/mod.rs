@@ -103,9 +103,7 @@ pub fn plan_query(name: &str, sql: &str, tables: &[Table]) -> Result<QueryPlan, 
     let plan = planner
         .sql_statement_to_plan(statement)
         .and_then(|plan| Analyzer::new().execute_and_check(plan, &options, |_, _| {}))
-        .map_err(|error| {
-            Problems(error.iter().map(|error| text.planning(error)).collect())
-        })?;
+        .map_err(|error| Problems(error.iter().map(|error| text.planning(error)).collect()))?;
     let (steps, output) = Lowering::new(&text, tables).query(&plan)?;
     let explain = steps.iter().enumerate().map(|(n, step)| describe(n, step)).collect();
     Ok(QueryPlan { steps, output, explain })

@@ -49,6 +49,7 @@ pub(super) fn tables(statement: &Statement) -> Vec<(String, Span)> {
     let mut found = Tables::default();
     let ControlFlow::Continue(()) = statement.visit(&mut found) else { return Vec::new() };
     found.tables.retain(|(name, _)| !found.defined.contains(name));
+    found.tables.append(&mut found.hidden);
     found.tables
 }
 
@@ -57,6 +58,8 @@ struct Tables {
     tables: Vec<(String, Span)>,
     /// Names that a `WITH` gives.
     defined: BTreeSet<String>,
+    /// Tables whose name a `WITH` gives to what it makes of them.
+    hidden: Vec<(String, Span)>,
 }
 
 impl Tables {
@@ -73,7 +76,13 @@ impl Visitor for Tables {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         for defined in query.with.iter().flat_map(|with| &with.cte_tables) {
-            self.defined.insert(normal(&defined.alias.name));
+            let name = normal(&defined.alias.name);
+            // `WITH readings AS (SELECT … FROM readings)`: within, the name is still that of the table.
+            let mut within = Self::default();
+            if defined.query.visit(&mut within).is_continue() {
+                self.hidden.extend(within.tables.into_iter().filter(|(table, _)| *table == name));
+            }
+            self.defined.insert(name);
         }
         ControlFlow::Continue(())
     }
@@ -140,7 +149,12 @@ impl Refusals<'_> {
         const HINT: &str = "write one query for each grouping";
         match group_by {
             GroupByExpr::All(_) => {
-                self.refuse(Span::empty(), "group", "GROUP BY ALL hides the window", "name the columns, window_start first");
+                self.refuse(
+                    Span::empty(),
+                    "group",
+                    "GROUP BY ALL hides the window",
+                    "name the columns, window_start first",
+                );
             }
             GroupByExpr::Expressions(columns, modifiers) => {
                 let sets = |c: &&Expr| matches!(c, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_));
@@ -170,7 +184,12 @@ impl Visitor for Refusals<'_> {
             self.refuse(Span::empty(), word, message, "say which rows are wanted in WHERE or HAVING");
         }
         if query.with.as_ref().is_some_and(|with| with.recursive) {
-            self.refuse(Span::empty(), "recursive", "a recursive query does not end on a stream", "write WITH without it");
+            self.refuse(
+                Span::empty(),
+                "recursive",
+                "a recursive query does not end on a stream",
+                "write WITH without it",
+            );
         }
         if let Some(lock) = query.locks.first() {
             self.refuse(Span::empty(), "for", &format!("a stream has no rows to lock with {lock}"), "leave it out");
@@ -191,7 +210,12 @@ impl Visitor for Refusals<'_> {
         match select.from.as_slice() {
             [] => {
                 let hint = "write FROM and the name of a source or a query";
-                self.refuse(select.select_token.0.span, "select", "a query reads a stream, this one reads nothing", hint);
+                self.refuse(
+                    select.select_token.0.span,
+                    "select",
+                    "a query reads a stream, this one reads nothing",
+                    hint,
+                );
             }
             [only] => {
                 if let Some(join) = only.joins.first() {

@@ -15,8 +15,8 @@ use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, Relati
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Ident, Spanned, TableAlias, TableFactor};
 use datafusion::sql::sqlparser::tokenizer::Span as Place;
-use lineside_model::schema::time_field;
 use lineside_model::Span;
+use lineside_model::schema::time_field;
 
 /// The column that says where a row's window starts.
 pub(super) const WINDOW_START: &str = "window_start";
@@ -147,12 +147,10 @@ impl RelationPlanner for WindowFunctions {
         let time = call.time(&input, context)?;
         let cut = call.cut(context)?;
         let node = LogicalPlan::Extension(Extension { node: Arc::new(WindowNode::new(input, cut, time)?) });
-        let alias = call.alias.clone().or_else(|| name.map(|name| TableAlias {
-            explicit: true,
-            name,
-            columns: Vec::new(),
-            at: None,
-        }));
+        let alias = call
+            .alias
+            .clone()
+            .or_else(|| name.map(|name| TableAlias { explicit: true, name, columns: Vec::new(), at: None }));
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(node, alias))))
     }
 }
@@ -280,7 +278,8 @@ impl Call {
             }
         }
         if slide > size {
-            let message = format!("the slide of {slide} is longer than the window of {size}: rows between would be lost");
+            let message =
+                format!("the slide of {slide} is longer than the window of {size}: rows between would be lost");
             let (slide, size) = (self.argument("SLIDE")?, self.argument("SIZE")?);
             let hint = format!(
                 "slide comes first, then size: HOP({}, {}, {size}, {slide})",

@@ -18,7 +18,8 @@ fn all_columns_pass_as_they_are() {
         0s  a       20.5   1
         1s  b       -      2
         2s  a       -3.0   0
-    "#]].assert_eq(&run("SELECT * FROM readings", READINGS));
+    "#]]
+    .assert_eq(&run("SELECT * FROM readings", READINGS));
 }
 
 #[test]
@@ -41,7 +42,8 @@ fn expressions_functions_casts_and_cases() {
         A  41.0   1!  21.0  warm     20.5  0s      1s
         B  -      2!  -     unknown  0.0   0s      2s
         A  -6.0   0!  -3.0  cold     -3.0  0s      3s
-    "#]].assert_eq(&run(sql, READINGS));
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -50,7 +52,24 @@ fn rows_that_the_filter_leaves_out_are_counted() {
         sensor  value
         a       20.5
         filtered 2
-    "#]].assert_eq(&run("SELECT sensor, value FROM readings WHERE value > 0 AND sensor <> 'c'", READINGS));
+    "#]]
+    .assert_eq(&run("SELECT sensor, value FROM readings WHERE value > 0 AND sensor <> 'c'", READINGS));
+}
+
+#[test]
+fn a_condition_that_is_null_holds_for_no_row() {
+    expect![[r#"
+        sensor
+        a
+        a
+        filtered 1
+    "#]]
+    .assert_eq(&run("SELECT sensor FROM readings WHERE value < 100", READINGS));
+    expect![[r#"
+        sensor
+        filtered 3
+    "#]]
+    .assert_eq(&run("SELECT sensor FROM readings WHERE NULL", READINGS));
 }
 
 #[test]
@@ -60,13 +79,15 @@ fn a_row_whose_expression_fails_is_dropped_alone() {
         a       10
         b       5
         expression_failed 1
-    "#]].assert_eq(&run("SELECT sensor, 10 / n AS share FROM readings", READINGS));
+    "#]]
+    .assert_eq(&run("SELECT sensor, 10 / n AS share FROM readings", READINGS));
     expect![[r#"
         number
         17.0
         4.5
         expression_failed 1
-    "#]].assert_eq(&run("SELECT CAST(sensor AS DOUBLE) AS number FROM readings", "0s 17 1\n1s x 1\n2s 4.5 1"));
+    "#]]
+    .assert_eq(&run("SELECT CAST(sensor AS DOUBLE) AS number FROM readings", "0s 17 1\n1s x 1\n2s 4.5 1"));
 }
 
 #[test]
@@ -75,14 +96,16 @@ fn a_filter_guards_what_comes_after_it() {
         sensor
         a
         filtered 2
-    "#]].assert_eq(&run("SELECT sensor FROM readings WHERE n <> 0 AND 10 / n > 5", READINGS));
+    "#]]
+    .assert_eq(&run("SELECT sensor FROM readings WHERE n <> 0 AND 10 / n > 5", READINGS));
     let sql = "SELECT 10 / n AS share FROM (SELECT n FROM readings WHERE n <> 0)";
     expect![[r#"
         share
         10
         5
         filtered 1
-    "#]].assert_eq(&run(sql, READINGS));
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -90,13 +113,14 @@ fn subqueries_and_with_run_as_one_step() {
     let sql = "WITH warm AS (SELECT sensor, value + 1 AS v FROM readings WHERE value > 0)
                SELECT w.sensor, w.v * 2 AS twice FROM warm w WHERE w.v < 100";
     expect![[r#"
-        step 1 select of readings: where value > 0 AND value + 1 < 100; select sensor, value + 1 * 2 AS twice
+        step 1 select of readings: where value > 0.0 AND value + 1.0 < 100.0; select sensor, (value + 1.0) * 2.0 AS twice
     "#]].assert_eq(&explain(sql));
     expect![[r#"
         sensor  twice
         a       43.0
         filtered 2
-    "#]].assert_eq(&run(sql, READINGS));
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -105,7 +129,8 @@ fn what_is_used_twice_is_computed_once() {
     expect![[r#"
         step 1 prepare of readings: select sqrt(value) AS v
         step 2 select of step 1: select v, v * v AS square
-    "#]].assert_eq(&explain(sql));
+    "#]]
+    .assert_eq(&explain(sql));
 }
 
 #[test]
@@ -113,7 +138,7 @@ fn union_all_brings_streams_together() {
     let sql = "SELECT sensor, value FROM readings UNION ALL SELECT sensor || '!', n FROM others WHERE n > 1
                UNION ALL SELECT 'x', 1.5 FROM readings WHERE value IS NULL";
     expect![[r#"
-        step 1 union of readings, others, readings: select sensor, value; where n > 1; select sensor || ! AS sensor, n AS value; where value IS NULL; select x AS sensor, 1.5 AS value
+        step 1 union of readings, others, readings: select sensor, value; where n > 1; select sensor || '!' AS sensor, CAST(n AS DOUBLE) AS value; where value IS NULL; select 'x' AS sensor, 1.5 AS value
     "#]].assert_eq(&explain(sql));
     expect![[r#"
         sensor  value
@@ -123,7 +148,8 @@ fn union_all_brings_streams_together() {
         x       1.5
         b!      2.0
         filtered 4
-    "#]].assert_eq(&run_tables(sql, &[("readings", READINGS), ("others", READINGS)]));
+    "#]]
+    .assert_eq(&run_tables(sql, &[("readings", READINGS), ("others", READINGS)]));
 }
 
 #[test]
@@ -132,8 +158,22 @@ fn names_are_lower_case_unless_quoted() {
         Sensor
         a
         filtered 2
-    "#]].assert_eq(&run("SELECT SENSOR AS \"Sensor\" FROM Readings WHERE N = 1", READINGS));
+    "#]]
+    .assert_eq(&run("SELECT SENSOR AS \"Sensor\" FROM Readings WHERE N = 1", READINGS));
     assert_eq!(tables_of("SELECT * FROM \"Mixed\"").unwrap(), ["Mixed"]);
+}
+
+#[test]
+fn times_compare_with_literals_and_have_parts() {
+    let sql = "SELECT ts, extract(second FROM ts) AS s, to_char(ts, '%H:%M:%S') AS clock FROM readings
+               WHERE ts >= TIMESTAMP '1970-01-01T00:00:01Z' AND ts < '1970-01-01 00:01:00'";
+    expect![[r#"
+        ts  s  clock
+        1s  1  00:00:01
+        2s  2  00:00:02
+        filtered 1
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -147,6 +187,9 @@ fn the_tables_of_a_query_are_known_before_it_is_planned() {
     let sql = "WITH a AS (SELECT * FROM readings) SELECT * FROM a UNION ALL SELECT sensor, ts, value, n FROM
                TABLE(TUMBLE(TABLE others, DESCRIPTOR(ts), INTERVAL '1' MINUTE))";
     assert_eq!(tables_of(sql).unwrap(), ["readings", "others"]);
+    let same_name = "WITH readings AS (SELECT value FROM readings) SELECT * FROM readings";
+    assert_eq!(tables_of(same_name).unwrap(), ["readings"]);
+    assert_eq!(run(same_name, "0s a 1"), "value\n1.0\n");
 }
 
 #[test]
@@ -158,5 +201,6 @@ fn an_empty_stream_gives_the_columns() {
     expect![[r#"
         sensor
         filtered 3
-    "#]].assert_eq(&(show(&schema, &running.take()) + &running.dropped()));
+    "#]]
+    .assert_eq(&(show(&schema, &running.take()) + &running.dropped()));
 }
