@@ -12,7 +12,7 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPl
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
 use super::Table;
-use super::window::WindowFunctions;
+use super::window_call::WindowFunctions;
 
 /// Tables and functions, as DataFusion asks for them.
 pub(super) struct Catalog<'a> {

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use lineside_model::{Problem, Problems};
 
 use super::text::SqlText;
-use super::window;
+use super::window_call;
 
 /// The one `SELECT` of the text, if it can run as a stream as far as the text tells.
 pub(super) fn one_select(text: &SqlText) -> Result<Statement, Problems> {
@@ -88,7 +88,7 @@ impl Visitor for Tables {
     }
 
     fn pre_visit_table_factor(&mut self, relation: &TableFactor) -> ControlFlow<()> {
-        match (window::data_of(relation), relation) {
+        match (window_call::data_of(relation), relation) {
             (Some(Expr::Identifier(name)), _) => self.add(&[name]),
             (Some(Expr::CompoundIdentifier(names)), _) => self.add(&names),
             (None, TableFactor::Table { name, args: None, .. }) => {

@@ -5,20 +5,20 @@ use expect_test::{Expect, expect};
 use super::harness::refused;
 
 /// Each query and what is wrong with it.
-fn check<const N: usize>(queries: [&str; N], expected: Expect) {
+fn check<const N: usize>(queries: [&str; N], expected: &Expect) {
     let told =
         queries.map(|sql| format!("{sql}\n{}", refused(sql).lines().map(|l| format!("  {l}\n")).collect::<String>()));
     expected.assert_eq(&told.join(""));
 }
 
 /// The same for what stands in FROM.
-fn check_from<const N: usize>(relations: [&str; N], expected: Expect) {
+fn check_from<const N: usize>(relations: [&str; N], expected: &Expect) {
     let queries = relations.map(|relation| format!("SELECT * FROM {relation}"));
     check(queries.each_ref().map(String::as_str), expected);
 }
 
 /// The same for aggregates.
-fn check_aggregates<const N: usize>(calls: [&str; N], expected: Expect) {
+fn check_aggregates<const N: usize>(calls: [&str; N], expected: &Expect) {
     let window = "\nFROM TUMBLE(readings, ts, INTERVAL '1' MINUTE) GROUP BY window_start";
     let told = calls.map(|call| {
         let told = refused(&format!("SELECT {call} AS a{window}"));
@@ -38,7 +38,7 @@ fn only_one_select_is_a_query() {
             "SELECT 1",
             "VALUES (1)",
         ],
-        expect![[r#"
+        &expect![[r#"
 
               1:1: the query is empty
                 write one SELECT
@@ -71,7 +71,7 @@ fn syntax_errors_have_their_place() {
             "SELECT (1 FROM readings",
             "SELECT count(*) FROM readings\nEMIT ON WINDOW CLOSE",
         ],
-        expect![[r#"
+        &expect![[r#"
             SELEC * FROM readings
               1:1: expected: an SQL statement, found: SELEC
             SELECT a,
@@ -99,7 +99,7 @@ fn names_that_are_not_there_get_the_nearest() {
             "SELECT sensor,\n  r.vale + 1 FROM readings r",
             "SELECT sqt(value) FROM readings",
         ],
-        expect![[r#"
+        &expect![[r#"
             SELECT * FROM reading
               1:15: there is no source or query "reading"
                 did you mean "readings"?
@@ -133,7 +133,7 @@ fn types_that_do_not_fit_are_named() {
             "SELECT value FROM readings UNION ALL SELECT value, n FROM readings",
             "SELECT CAST(value AS oven) FROM readings",
         ],
-        expect![[r#"
+        &expect![[r#"
             SELECT value + sensor FROM readings
               1:8: Float64 + Utf8 cannot be computed
                 CAST one of the two
@@ -166,7 +166,7 @@ fn what_needs_the_end_of_the_stream_is_refused() {
             "SELECT sensor FROM readings UNION SELECT sensor FROM others",
             "SELECT sensor FROM readings EXCEPT SELECT sensor FROM others",
         ],
-        expect![[r#"
+        &expect![[r#"
             SELECT * FROM readings ORDER BY ts
               1:33: ORDER BY needs the last row, and a stream has none
                 leave it out: a window's rows come out in the order of time
@@ -207,7 +207,7 @@ fn joins_and_subqueries_in_expressions_are_refused() {
             "WITH RECURSIVE a AS (SELECT * FROM readings) SELECT * FROM a",
             "SELECT unnest([1, 2]) FROM readings",
         ],
-        expect![[r#"
+        &expect![[r#"
             SELECT * FROM readings r JOIN others o ON r.sensor = o.sensor
               1:31: a JOIN of streams does not run
                 bring the streams together with UNION ALL, then GROUP BY the window
@@ -252,7 +252,7 @@ FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE) GROUP BY window_start, sensor) x 
             "SELECT count(*) FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE)
 WHERE window_start > to_timestamp(0) GROUP BY window_start",
         ],
-        expect![[r#"
+        &expect![[r#"
             SELECT avg(value) FROM readings
               1:8: an aggregate over a stream without windows would never be complete
                 read FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE) and GROUP BY window_start, window_end
@@ -308,7 +308,7 @@ fn aggregates_that_are_not_built_are_named() {
             "max([n])",
             "count(value, n)",
         ],
-        expect![[r#"
+        &expect![[r#"
             count(DISTINCT sensor)
               1:8: a DISTINCT aggregate would have to keep every value of the window
                 GROUP BY the column as well, and aggregate that query again
@@ -357,7 +357,7 @@ fn a_stream_has_no_now() {
             "SELECT current_date FROM readings",
             "SELECT random() FROM readings",
         ],
-        expect![[r#"
+        &expect![[r#"
             SELECT now() FROM readings
               1:8: a stream has no fixed now
                 use the event time column
@@ -395,7 +395,7 @@ fn window_functions_say_how_they_are_written() {
             "TUMBLE(reading, ts, INTERVAL '1' SECOND)",
             "(SELECT *, ts + INTERVAL '1 hour' AS h FROM readings) r, generate_series(1, 3)",
         ],
-        expect![[r#"
+        &expect![[r#"
             SELECT * FROM TUMBLE(readings, value, INTERVAL '1' MINUTE)
               1:32: column "value" is not an event time, so windows cannot be cut by it
                 the event times there are: ts
@@ -450,7 +450,7 @@ fn window_functions_say_how_they_are_written() {
         [
             "WITH a AS (SELECT date_trunc('hour', ts) AS h FROM readings) SELECT * FROM TUMBLE(a, h, INTERVAL '1' SECOND)",
         ],
-        expect![[r#"
+        &expect![[r#"
             WITH a AS (SELECT date_trunc('hour', ts) AS h FROM readings) SELECT * FROM TUMBLE(a, h, INTERVAL '1' SECOND)
               1:86: column "h" is not an event time, so windows cannot be cut by it
                 it has none: pass one on unchanged from a source or from a windowed query

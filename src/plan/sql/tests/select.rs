@@ -26,7 +26,7 @@ fn all_columns_pass_as_they_are() {
 fn columns_that_are_passed_on_are_not_copied() {
     let mut running = Running::new("SELECT value AS v FROM readings WHERE n >= 0", &tables());
     let input = rows(READINGS);
-    running.feed("readings", input.clone());
+    running.feed("readings", &input);
     let output = running.take().remove(0);
     assert!(std::ptr::eq(input.column(2).as_ref(), output.column(0).as_ref()), "the column was copied");
 }
@@ -195,7 +195,7 @@ fn the_tables_of_a_query_are_known_before_it_is_planned() {
 #[test]
 fn an_empty_stream_gives_the_columns() {
     let mut running = Running::new("SELECT sensor FROM readings WHERE false", &tables());
-    running.feed("readings", rows(READINGS));
+    running.feed("readings", &rows(READINGS));
     running.watermark(Timestamp::MAX);
     let schema = running.as_table("q").schema;
     expect![[r#"

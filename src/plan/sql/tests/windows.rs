@@ -170,11 +170,11 @@ fn a_query_over_a_query_takes_its_window_as_time() {
     let mut second = Running::new(hours, &all);
     let mut told = String::new();
     for (text, watermark) in [("0s a 1\n60s a 1\n61s b 1", 90), ("110s a 1\n121s a 1", 121), ("200s a 1", 300)] {
-        first.feed("readings", rows(text));
+        first.feed("readings", &rows(text));
         let at = Timestamp(Span::from_secs(watermark).micros());
         first.watermark(at);
         for rows in first.take() {
-            second.feed("minutes", rows);
+            second.feed("minutes", &rows);
         }
         second.watermark(at);
         told += &format!("{watermark}s:\n{}", show(&second.as_table("q").schema, &second.take()));
