@@ -100,7 +100,10 @@ pub fn result_type(function: &AggregateFunction, input: Option<&DataType>) -> Re
         AggregateFunction::FirstValue | AggregateFunction::LastValue if values::is_ordered(value) => {
             return Ok(input.clone());
         }
-        AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::FirstValue | AggregateFunction::LastValue => {
+        AggregateFunction::Min
+        | AggregateFunction::Max
+        | AggregateFunction::FirstValue
+        | AggregateFunction::LastValue => {
             let hint = "use a column of numbers, text, booleans, dates or timestamps, or CAST it to one";
             return Err(Problem::whole(format!("{name} does not work on {input}")).hint(hint));
         }
@@ -132,9 +135,10 @@ pub(crate) fn update_type(function: &AggregateFunction, input: &DataType) -> Dat
         AggregateFunction::Count => input.clone(),
         AggregateFunction::Sum if value.is_signed_integer() => DataType::Int64,
         AggregateFunction::Sum if value.is_unsigned_integer() => DataType::UInt64,
-        AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::FirstValue | AggregateFunction::LastValue => {
-            values::kept_type(value)
-        }
+        AggregateFunction::Min
+        | AggregateFunction::Max
+        | AggregateFunction::FirstValue
+        | AggregateFunction::LastValue => values::kept_type(value),
         _ => DataType::Float64,
     }
 }

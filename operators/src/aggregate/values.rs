@@ -111,9 +111,9 @@ impl Kept for Text {
 
     fn column<'a>(rows: &Rows<'a>) -> Result<&'a StringArray> {
         let column = rows.column()?;
-        column.as_string_opt::<i32>().ok_or_else(|| {
-            Error::internal(format!("an aggregate of Utf8 was given {}", column.data_type()))
-        })
+        column
+            .as_string_opt::<i32>()
+            .ok_or_else(|| Error::internal(format!("an aggregate of Utf8 was given {}", column.data_type())))
     }
     fn keep(value: &mut String, column: &StringArray, row: usize) {
         value.clear();

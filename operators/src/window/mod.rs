@@ -14,6 +14,7 @@ mod output;
 mod runs;
 mod slice;
 mod sliding;
+mod slots;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -111,7 +112,8 @@ pub fn plan(spec: WindowSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
     if let Some(time) = column(spec.time, &mut problems)
         && !matches!(time.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _))
     {
-        let problem = format!("windows are cut by a timestamp in microseconds, \"{}\" is {}", time.name(), time.data_type());
+        let problem =
+            format!("windows are cut by a timestamp in microseconds, \"{}\" is {}", time.name(), time.data_type());
         problems.push(Problem::whole(problem).hint("use the event time of the input, or CAST(… AS TIMESTAMP(6))"));
     }
 
@@ -206,13 +208,17 @@ fn explain(spec: &WindowSpec) -> Vec<String> {
     let shift = if offset == Span::ZERO { String::new() } else { format!(" + {offset}") };
     let slices = Grid::new(size, slide, offset).slices_per_window();
     let mut lines = vec![
-        format!("windows of {size} every {slide}, from 1970-01-01T00:00:00Z{shift}, closed when the watermark reaches their end"),
+        format!(
+            "windows of {size} every {slide}, from 1970-01-01T00:00:00Z{shift}, closed when the watermark reaches their end"
+        ),
         "rows of closed windows are dropped and counted as late".to_owned(),
         format!("state: one entry per aggregate, group and slice that has rows; {slices} slices to a window"),
         "groups are forgotten when they are in no open window".to_owned(),
     ];
     if slide > size {
-        lines.push(format!("windows of {size} every {slide} leave gaps: rows in them are dropped and counted as filtered"));
+        lines.push(format!(
+            "windows of {size} every {slide} leave gaps: rows in them are dropped and counted as filtered"
+        ));
     }
     if spec.aggregates.iter().any(|a| matches!(a.function, AggregateFunction::Percentile { exact: true, .. })) {
         lines.push("percentile_cont keeps every value of the open windows, 8 bytes each".to_owned());
