@@ -11,6 +11,7 @@
 
 pub mod backoff;
 pub mod codec;
+pub mod mqtt;
 pub mod position;
 pub mod registry;
 pub mod secret;

@@ -12,7 +12,7 @@ use crate::codec::{self, MakeEncoder};
 use crate::{CodecKind, Sink, Source};
 
 /// All connectors.
-pub const CONNECTORS: &[&dyn ConnectorKind] = &[];
+pub const CONNECTORS: &[&dyn ConnectorKind] = &[&crate::mqtt::Mqtt];
 
 /// All codecs.
 pub const CODECS: &[&dyn CodecKind] = &[&codec::Json, &codec::Csv, &codec::Number, &codec::Raw];

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    UInt64Array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -89,12 +90,10 @@ impl CellColumn {
             Self::Text(a) if a.is_valid(row) => CellValue::Text(Cow::Borrowed(a.value(row))),
             Self::Bytes(a) if a.is_valid(row) => CellValue::Bytes(a.value(row)),
             Self::Time(a) if a.is_valid(row) => CellValue::Time(Timestamp(a.value(row))),
-            Self::Other(a) if a.is_valid(row) => {
-                match ArrayFormatter::try_new(a.as_ref(), &FormatOptions::default()) {
-                    Ok(shown) => CellValue::Text(Cow::Owned(shown.value(row).to_string())),
-                    Err(_) => CellValue::Null,
-                }
-            }
+            Self::Other(a) if a.is_valid(row) => match ArrayFormatter::try_new(a.as_ref(), &FormatOptions::default()) {
+                Ok(shown) => CellValue::Text(Cow::Owned(shown.value(row).to_string())),
+                Err(_) => CellValue::Null,
+            },
             _ => CellValue::Null,
         }
     }

@@ -75,7 +75,8 @@ impl CodecKind for Json {
             }
             Some(written) => {
                 if written.is_empty() {
-                    problems.push(Problem::option("fields", "no field is named").hint("fields = { value = \"float\" }"));
+                    problems
+                        .push(Problem::option("fields", "no field is named").hint("fields = { value = \"float\" }"));
                 }
                 for (name, FieldOptions(table)) in written {
                     let path = table.path.as_deref().unwrap_or(&name);

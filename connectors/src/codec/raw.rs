@@ -134,9 +134,9 @@ impl Decoder for RawDecoder {
         }
         let good = rows.iter().filter_map(|n| payloads.get(usize::try_from(*n).ok()?)).map(|payload| &payload[..]);
         let column: ArrayRef = match self.form {
-            RawForm::Text => {
-                Arc::new(good.map(|bytes| std::str::from_utf8(bytes).unwrap_or_default()).map(Some).collect::<StringArray>())
-            }
+            RawForm::Text => Arc::new(
+                good.map(|bytes| std::str::from_utf8(bytes).unwrap_or_default()).map(Some).collect::<StringArray>(),
+            ),
             RawForm::Binary => Arc::new(good.map(Some).collect::<BinaryArray>()),
         };
         let all = bad.is_empty();

@@ -70,7 +70,10 @@ pub(super) fn write(time: Timestamp, out: &mut Vec<u8>) {
 }
 
 fn number(bytes: &[u8], from: usize, digits: usize) -> Option<i64> {
-    bytes.get(from..from + digits)?.iter().try_fold(0i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+    bytes
+        .get(from..from + digits)?
+        .iter()
+        .try_fold(0i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
 }
 
 fn days_of(year: i64, month: i64) -> i64 {
@@ -124,8 +127,16 @@ mod tests {
     #[test]
     fn what_is_no_date_is_refused() {
         for text in [
-            "", "yesterday", "2024-02-29", "2024-02-29T12:30:00", "2023-02-29T12:30:00Z", "2024-13-01T00:00:00Z",
-            "2024-01-01T24:00:00Z", "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00+25:00", "2024-01-01T00:00:00Zx",
+            "",
+            "yesterday",
+            "2024-02-29",
+            "2024-02-29T12:30:00",
+            "2023-02-29T12:30:00Z",
+            "2024-13-01T00:00:00Z",
+            "2024-01-01T24:00:00Z",
+            "2024-01-01T00:00:00.Z",
+            "2024-01-01T00:00:00+25:00",
+            "2024-01-01T00:00:00Zx",
             "２024-01-01T00:00:00Z",
         ] {
             assert_eq!(parse(text), None, "{text}");

@@ -1,0 +1,4 @@
+//! Every connector against a real peer, every codec against good and bad messages.
+
+mod codecs;
+mod mqtt;
