@@ -12,10 +12,14 @@
 pub mod backoff;
 pub mod codec;
 pub mod file;
+pub mod kafka;
+pub mod memory;
 pub mod position;
 pub mod registry;
 pub mod sink;
 pub mod source;
+pub mod stdout;
+pub mod void;
 
 pub use codec::{CodecKind, Decoded, Decoder, Encoder};
 pub use position::Position;

@@ -12,7 +12,13 @@ use crate::codec::MakeEncoder;
 use crate::{CodecKind, Sink, Source};
 
 /// All connectors.
-pub const CONNECTORS: &[&dyn ConnectorKind] = &[&crate::file::FileKind];
+pub const CONNECTORS: &[&dyn ConnectorKind] = &[
+    &crate::kafka::KafkaKind,
+    &crate::file::FileKind,
+    &crate::stdout::StdoutKind,
+    &crate::memory::MemoryKind,
+    &crate::void::VoidKind,
+];
 
 /// All codecs.
 pub const CODECS: &[&dyn CodecKind] = &[];

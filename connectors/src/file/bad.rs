@@ -24,7 +24,12 @@ impl BadLines {
     pub(super) fn count(&mut self, reason: Reason, count: u64, sample: impl FnOnce() -> String) {
         self.meter.dropped(reason, count);
         if self.logged.insert(reason) {
-            tracing::warn!(source = self.source, reason = reason.word(), sample = sample(), "a line of a file was left out");
+            tracing::warn!(
+                source = self.source,
+                reason = reason.word(),
+                sample = sample(),
+                "a line of a file was left out"
+            );
         }
     }
 }

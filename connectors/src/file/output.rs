@@ -31,7 +31,13 @@ pub(crate) enum TimeAs {
 }
 
 /// Turns rows into lines of text.
-pub(crate) fn write_lines(rows: &RecordBatch, format: Format, time: TimeAs, header: bool, to: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn write_lines(
+    rows: &RecordBatch,
+    format: Format,
+    time: TimeAs,
+    header: bool,
+    to: &mut Vec<u8>,
+) -> Result<()> {
     let rows = with_times(rows, time)?;
     if format == Format::Csv {
         let mut writer = arrow::csv::WriterBuilder::new().with_header(header).build(&mut *to);
@@ -76,7 +82,11 @@ pub(crate) fn refuses(schema: &SchemaRef, format: Format) -> Option<String> {
         return None;
     }
     let nested = schema.fields().iter().find(|field| field.data_type().is_nested())?;
-    Some(format!("column \"{}\" holds {}, which a csv line cannot; write jsonl or parquet", nested.name(), nested.data_type()))
+    Some(format!(
+        "column \"{}\" holds {}, which a csv line cannot; write jsonl or parquet",
+        nested.name(),
+        nested.data_type()
+    ))
 }
 
 /// Turns rows into a Parquet file, piece by piece, in memory.

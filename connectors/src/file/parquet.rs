@@ -88,7 +88,10 @@ fn open(file: &File, rows: u64, limit: usize, columns: &[ReadColumn]) -> Result<
     for column in columns {
         let name = column.field.name();
         wanted.push(
-            builder.schema().index_of(name).map_err(|_| Error::user(format!("there is no column \"{name}\" in the file")))?,
+            builder
+                .schema()
+                .index_of(name)
+                .map_err(|_| Error::user(format!("there is no column \"{name}\" in the file")))?,
         );
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);

@@ -143,7 +143,10 @@ impl Reader {
         if self.plan.follow {
             let known = self.offsets.get(&inode_key(&key)).is_none_or(|inode| *inode == about.ino());
             if !known || about.len() < offset {
-                tracing::warn!(file = key, "a followed file was replaced while nobody read it; reading the new one from its start");
+                tracing::warn!(
+                    file = key,
+                    "a followed file was replaced while nobody read it; reading the new one from its start"
+                );
                 offset = 0;
             }
             self.offsets.insert(inode_key(&key), about.ino());
@@ -225,9 +228,8 @@ pub(super) fn text_input(file: File, path: &Path) -> BufReader<Box<dyn Read + Se
 pub(super) fn cannot_open(name: &str, error: std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::NotFound => Error::user(format!("there is no file \"{name}\"")),
-        std::io::ErrorKind::PermissionDenied => {
-            Error::user(format!("file \"{name}\" may not be read")).hint("give the user that runs lineside the right to read it")
-        }
+        std::io::ErrorKind::PermissionDenied => Error::user(format!("file \"{name}\" may not be read"))
+            .hint("give the user that runs lineside the right to read it"),
         _ => Error::external(format!("cannot open file \"{name}\"")).caused_by(error),
     }
 }

@@ -219,7 +219,9 @@ mod tests {
         let mut records = Records::new(Box::new(text.as_bytes()), 0, quoted, whole);
         let mut all = Vec::new();
         while let Some(block) = records.next(2).expect("a slice is readable") {
-            all.extend((0..block.ends.len()).map(|n| String::from_utf8_lossy(block.bytes_of(&(n..n + 1))).into_owned()));
+            all.extend(
+                (0..block.ends.len()).map(|n| String::from_utf8_lossy(block.bytes_of(&(n..n + 1))).into_owned()),
+            );
         }
         all
     }

@@ -94,11 +94,15 @@ pub(super) fn plan(options: SinkOptions, input: &SchemaRef, context: &PlanContex
     let path = context.path(&options.path);
     let format = options.format.or_else(|| Format::of(&options.path));
     if options.path.ends_with(".gz") {
-        problems.push(Problem::option("path", "files are not written compressed").hint("write parquet, which is compressed inside"));
+        problems.push(
+            Problem::option("path", "files are not written compressed")
+                .hint("write parquet, which is compressed inside"),
+        );
     }
     if path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
         problems.push(
-            Problem::option("path", format!("the folder of \"{}\" is not there", options.path)).hint("create the folder"),
+            Problem::option("path", format!("the folder of \"{}\" is not there", options.path))
+                .hint("create the folder"),
         );
     }
     if path.is_dir() {
@@ -106,7 +110,8 @@ pub(super) fn plan(options: SinkOptions, input: &SchemaRef, context: &PlanContex
     }
     if options.append && format == Some(Format::Parquet) {
         problems.push(
-            Problem::option("append", "a parquet file cannot be appended to").hint("use rotate_every, or write csv or jsonl"),
+            Problem::option("append", "a parquet file cannot be appended to")
+                .hint("use rotate_every, or write csv or jsonl"),
         );
     }
     if options.time != TimeAs::Rfc3339 && format == Some(Format::Parquet) {
@@ -185,7 +190,11 @@ impl FileSink {
     }
 
     /// Does something with the file on the blocking thread.
-    async fn on_disk(&mut self, what: &str, job: impl FnOnce(&mut Tail<File>) -> io::Result<()> + Send + 'static) -> Result<()> {
+    async fn on_disk(
+        &mut self,
+        what: &str,
+        job: impl FnOnce(&mut Tail<File>) -> io::Result<()> + Send + 'static,
+    ) -> Result<()> {
         let Some(mut live) = self.live.take() else {
             return Err(Error::internal("a file sink was used before it was opened"));
         };

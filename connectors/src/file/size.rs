@@ -23,7 +23,8 @@ const UNITS: [(&str, u64); 7] = [
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, size) = UNITS.into_iter().find(|(_, size)| self.0 >= *size && self.0 % size == 0).unwrap_or(("B", 1));
+        let (unit, size) =
+            UNITS.into_iter().find(|(_, size)| self.0 >= *size && self.0 % size == 0).unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / size)
     }
 }

@@ -94,11 +94,12 @@ impl TextFile {
                 for column in columns.iter() {
                     let at = names.iter().position(|name| name == column.field.name());
                     read.push(at.ok_or_else(|| {
-                        Error::user(format!("there is no column \"{}\" in the file", column.field.name()))
-                            .hint(lineside_model::options::did_you_mean(
+                        Error::user(format!("there is no column \"{}\" in the file", column.field.name())).hint(
+                            lineside_model::options::did_you_mean(
                                 column.field.name(),
                                 names.iter().map(String::as_str),
-                            ))
+                            ),
+                        )
                     })?);
                 }
                 let all = names.iter().map(|name| {
@@ -285,7 +286,11 @@ impl Parse<'_> {
         };
         let found = rows.as_ref().map_or(0, RecordBatch::num_rows);
         if found != lines {
-            let blank = bytes.split(|byte| *byte == b'\n').filter(|line| line.trim_ascii().is_empty()).count().saturating_sub(1);
+            let blank = bytes
+                .split(|byte| *byte == b'\n')
+                .filter(|line| line.trim_ascii().is_empty())
+                .count()
+                .saturating_sub(1);
             if found + blank != lines {
                 return Err(ArrowError::ParseError("an open quote, or more than one object".to_owned()));
             }

@@ -34,12 +34,14 @@ impl Watch {
                 | inotify::WatchFlags::MOVED_TO
                 | inotify::WatchFlags::DELETE;
             inotify::add_watch(&fd, folder, what)?;
-            #[expect(deprecated, reason = "its successor is unsafe to call; an owned descriptor stays open as long as it is registered")]
+            #[expect(
+                deprecated,
+                reason = "its successor is unsafe to call; an owned descriptor stays open as long as it is registered"
+            )]
             AsyncFd::new(fd)
         };
-        let events = open().map_err(|e| {
-            Error::external(format!("cannot watch folder \"{}\"", folder.display())).caused_by(e)
-        })?;
+        let events = open()
+            .map_err(|e| Error::external(format!("cannot watch folder \"{}\"", folder.display())).caused_by(e))?;
         Ok(Self { events })
     }
 
