@@ -1,0 +1,5 @@
+//! Connectors against their peers.
+
+mod double;
+mod file;
+mod kafka;
