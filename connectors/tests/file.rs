@@ -80,12 +80,12 @@ async fn a_csv_file_is_read_with_the_types_it_has() {
     .unwrap();
     let (batches, counts) = read(folder.path(), &json!({"path": "a.csv"})).await;
     shows(&batches, &expect![[r#"
-        +-----------------------------+------------+-------+---+-------+
-        | ts                          | sensor     | value | n | on    |
-        +-----------------------------+------------+-------+---+-------+
-        | 2026-01-31T12:00:00Z        | oven1      | 181.5 | 3 | true  |
-        | 2026-01-31T12:00:00.250Z    | oven, left |       | 4 | false |
-        +-----------------------------+------------+-------+---+-------+
+        +--------------------------+------------+-------+---+-------+
+        | ts                       | sensor     | value | n | on    |
+        +--------------------------+------------+-------+---+-------+
+        | 2026-01-31T12:00:00Z     | oven1      | 181.5 | 3 | true  |
+        | 2026-01-31T12:00:00.250Z | oven, left |       | 4 | false |
+        +--------------------------+------------+-------+---+-------+
     "#]]);
     assert!(counts.is_empty(), "{counts:?}");
 }
@@ -121,7 +121,7 @@ async fn bad_lines_are_counted_by_reason_and_the_rest_is_read() {
 
     let (batches, counts) = read(folder.path(), &json!({"path": "a.csv", "columns": columns})).await;
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2_993);
-    expect![[r#"{"malformed": 1, "missing_field": 2, "not_finite": 1, "not_utf8": 1, "wrong_type": 1}"#]]
+    expect![[r#"{"malformed": 1, "missing_field": 1, "not_finite": 1, "not_utf8": 1, "wrong_type": 2}"#]]
         .assert_eq(&format!("{counts:?}"));
 
     let (batches, counts) = read(folder.path(), &json!({"path": "a.jsonl", "columns": columns})).await;
@@ -162,10 +162,13 @@ async fn a_limit_that_shrinks_is_kept_and_loses_nothing() {
     let (mut source, _) = source("file", folder.path(), &json!({"path": "a.jsonl"}));
     source.open(None).await.unwrap();
     let mut total = 0;
-    for limit in [20, 20, 3, 5, 50, 50, 50] {
-        if let Pulled::Rows { rows, .. } = source.pull(limit).await.unwrap() {
-            assert!(rows.num_rows() <= limit);
-            total += rows.num_rows();
+    for limit in [20, 20, 3, 5, 50].into_iter().cycle() {
+        match source.pull(limit).await.unwrap() {
+            Pulled::Rows { rows, .. } => {
+                assert!(rows.num_rows() <= limit);
+                total += rows.num_rows();
+            }
+            _ => break,
         }
     }
     assert_eq!(total, 100);

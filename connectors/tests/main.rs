@@ -1,4 +1,6 @@
-//! Connectors against their peers.
+//! Every connector against a real peer, every codec against good and bad messages.
+
+#![expect(clippy::unwrap_used, reason = "a test says by a panic what went wrong")]
 
 mod double;
 mod file;
