@@ -14,6 +14,8 @@ pub mod codec;
 pub mod file;
 pub mod modbus;
 pub mod mqtt;
+pub mod kafka;
+pub mod memory;
 pub mod position;
 pub mod registry;
 pub mod scan;
@@ -21,6 +23,8 @@ pub mod secret;
 pub mod sink;
 pub mod source;
 pub mod tls;
+pub mod stdout;
+pub mod void;
 
 pub use codec::{CodecKind, Decoded, Decoder, Encoder};
 pub use position::Position;

@@ -12,7 +12,15 @@ use crate::codec::{self, MakeEncoder};
 use crate::{CodecKind, Sink, Source};
 
 /// All connectors.
-pub const CONNECTORS: &[&dyn ConnectorKind] = &[&crate::mqtt::Mqtt, &crate::modbus::Modbus, &crate::file::FileKind];
+pub const CONNECTORS: &[&dyn ConnectorKind] = &[
+    &crate::mqtt::Mqtt,
+    &crate::modbus::Modbus,
+    &crate::kafka::KafkaKind,
+    &crate::file::FileKind,
+    &crate::stdout::StdoutKind,
+    &crate::memory::MemoryKind,
+    &crate::void::VoidKind,
+];
 
 /// All codecs.
 pub const CODECS: &[&dyn CodecKind] =

@@ -1,5 +1,10 @@
 //! Every connector against a real peer, every codec against good and bad messages.
 
+#![expect(clippy::unwrap_used, reason = "a test says by a panic what went wrong")]
+
 mod codecs;
+mod double;
+mod file;
+mod kafka;
 mod modbus;
 mod mqtt;

@@ -19,7 +19,7 @@ use serde_json::Value;
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Holds {
+pub(crate) enum Holds {
     /// A number with a fraction.
     Float,
     /// A whole number.
@@ -35,7 +35,7 @@ pub(super) enum Holds {
 /// The unit of a time that is written as a number since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Unit {
+pub(crate) enum Unit {
     /// Seconds.
     S,
     /// Milliseconds.
@@ -60,7 +60,7 @@ impl Unit {
 /// The type of a column in the pipeline file: a word such as `"float"`, or a table such as `{ type = "timestamp", unit = "ms" }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
-pub(super) enum Column {
+pub(crate) enum Column {
     /// Only the type; a timestamp is text such as `2026-01-31T12:00:00Z`, and in UTC where it names no offset.
     Word(Holds),
     /// The type and the unit.
@@ -70,7 +70,7 @@ pub(super) enum Column {
 /// The long form of a column's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ColumnTable {
+pub(crate) struct ColumnTable {
     /// What the column holds.
     #[serde(rename = "type")]
     holds: Holds,
@@ -91,13 +91,13 @@ impl<'de> Deserialize<'de> for Column {
 }
 
 impl Column {
-    pub(super) fn holds(self) -> Holds {
+    pub(crate) fn holds(self) -> Holds {
         match self {
             Self::Word(holds) | Self::Table(ColumnTable { holds, .. }) => holds,
         }
     }
 
-    pub(super) fn unit(self) -> Option<Unit> {
+    pub(crate) fn unit(self) -> Option<Unit> {
         match self {
             Self::Word(_) => None,
             Self::Table(table) => table.unit,
@@ -105,7 +105,7 @@ impl Column {
     }
 
     /// The type that the pipeline gets.
-    pub(super) fn data_type(self) -> DataType {
+    pub(crate) fn data_type(self) -> DataType {
         match self.holds() {
             Holds::Float => DataType::Float64,
             Holds::Int => DataType::Int64,
@@ -116,7 +116,7 @@ impl Column {
     }
 
     /// Says why a column of type `from` in a file cannot be read as this.
-    pub(super) fn refuses(self, from: &DataType) -> Option<Cow<'static, str>> {
+    pub(crate) fn refuses(self, from: &DataType) -> Option<Cow<'static, str>> {
         let to = self.data_type();
         if self.holds() == Holds::Timestamp && from.is_numeric() {
             return self.unit().is_none().then(|| {
@@ -129,21 +129,21 @@ impl Column {
 
 /// One column as it is read and as it is given.
 #[derive(Clone, Debug)]
-pub(super) struct ReadColumn {
+pub(crate) struct ReadColumn {
     /// Its name and the type the pipeline gets.
-    pub(super) field: Field,
+    pub(crate) field: Field,
     /// The unit, if the file has numbers since 1970.
-    pub(super) unit: Option<Unit>,
+    pub(crate) unit: Option<Unit>,
 }
 
 impl ReadColumn {
     /// A column that the user typed.
-    pub(super) fn typed(name: &str, column: Column) -> Self {
+    pub(crate) fn typed(name: &str, column: Column) -> Self {
         Self { field: Field::new(name, column.data_type(), true), unit: column.unit() }
     }
 
     /// A column of this type in the file, given as the engine wants it: one time type, plain text, no views.
-    pub(super) fn found(name: &str, data_type: &DataType) -> Self {
+    pub(crate) fn found(name: &str, data_type: &DataType) -> Self {
         let given = match data_type {
             DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => time_type(),
             DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
@@ -160,7 +160,7 @@ impl ReadColumn {
     }
 
     /// The type that a CSV parser reads: numbers since 1970 are whole numbers there.
-    pub(super) fn in_csv(&self) -> Field {
+    pub(crate) fn in_csv(&self) -> Field {
         match self.unit {
             Some(_) => Field::new(self.field.name(), DataType::Int64, true),
             None => self.field.clone(),
@@ -168,7 +168,7 @@ impl ReadColumn {
     }
 
     /// The type that a JSON parser reads: it takes text and numbers for a timestamp, the numbers in its unit.
-    pub(super) fn in_json(&self) -> Field {
+    pub(crate) fn in_json(&self) -> Field {
         match self.unit {
             Some(unit) => Field::new(self.field.name(), DataType::Timestamp(unit.arrow(), Some("UTC".into())), true),
             None => self.field.clone(),
@@ -205,7 +205,7 @@ impl ReadColumn {
 ///
 /// # Errors
 /// A value of a typed file does not fit the type that the user asked for.
-pub(super) fn give(columns: &[ReadColumn], schema: &SchemaRef, read: &RecordBatch) -> Result<RecordBatch> {
+pub(crate) fn give(columns: &[ReadColumn], schema: &SchemaRef, read: &RecordBatch) -> Result<RecordBatch> {
     let arrays =
         columns.iter().zip(read.columns()).map(|(column, array)| column.give(array)).collect::<Result<Vec<_>>>()?;
     Ok(RecordBatch::try_new(Arc::clone(schema), arrays)?)
@@ -215,7 +215,7 @@ pub(super) fn give(columns: &[ReadColumn], schema: &SchemaRef, read: &RecordBatc
 ///
 /// # Errors
 /// Only for our bugs.
-pub(super) fn finite(rows: RecordBatch) -> Result<(RecordBatch, usize)> {
+pub(crate) fn finite(rows: RecordBatch) -> Result<(RecordBatch, usize)> {
     let floats = || rows.columns().iter().filter_map(|column| column.as_primitive_opt::<Float64Type>());
     // A sum over x·0 is zero if every x is finite, and NaN otherwise; it is one multiplication a value and no branch.
     if floats().all(|column| column.values().iter().map(|x| x * 0.0).sum::<f64>() == 0.0) {

@@ -1,11 +1,11 @@
 //! Files: CSV, JSON lines and Parquet, read once or followed as they grow, and written so that a reader never sees half of one.
 
 mod bad;
-mod columns;
-mod output;
+pub(crate) mod columns;
+pub(crate) mod output;
 mod parquet;
 mod paths;
-mod plan;
+pub(crate) mod plan;
 mod reader;
 mod records;
 mod sink;

@@ -249,7 +249,9 @@ fn look(path: &Path, format: ReadFormat, names: Option<&[String]>) -> Result<Vec
             .zip(&names)
             .map(|(data_type, name)| of(name, &data_type))
             .collect(),
-        Syntax::Json => look_at_json(&sample)?.into_iter().map(|(name, data_type)| of(&name, &data_type)).collect(),
+        Syntax::Json => {
+            look_at_json(&objects(&sample))?.into_iter().map(|(name, data_type)| of(&name, &data_type)).collect()
+        }
     })
 }
 
@@ -317,15 +319,20 @@ fn is_time(text: &str) -> bool {
         && arrow::compute::kernels::cast_utils::string_to_timestamp_nanos(text).is_ok()
 }
 
-/// The types of JSON fields, in the order of their first appearance.
-fn look_at_json(sample: &[u8]) -> Result<Vec<(String, DataType)>> {
-    let objects = sample
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .filter(serde_json::Value::is_object)
-        .collect::<Vec<_>>();
+/// The objects among lines of text.
+fn objects(sample: &[u8]) -> Vec<serde_json::Value> {
+    let lines = sample.split(|byte| *byte == b'\n');
+    let values = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    values.filter(serde_json::Value::is_object).collect()
+}
+
+/// The types of the fields of JSON objects.
+///
+/// # Errors
+/// A field is an object in one and a list in another.
+pub(crate) fn look_at_json(objects: &[serde_json::Value]) -> Result<Vec<(String, DataType)>> {
     let schema = arrow::json::reader::infer_json_schema_from_iterator(objects.iter().map(Ok))
-        .map_err(|e| Error::data("the first lines do not fit together").caused_by(e))?;
+        .map_err(|e| Error::data("the objects do not fit together").caused_by(e))?;
     let mut found = Vec::new();
     for field in schema.fields() {
         let texts = || objects.iter().filter_map(|object| object.get(field.name())).filter_map(|value| value.as_str());

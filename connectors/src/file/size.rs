@@ -23,8 +23,8 @@ const UNITS: [(&str, u64); 7] = [
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, size) =
-            UNITS.into_iter().find(|(_, size)| self.0 >= *size && self.0 % size == 0).unwrap_or(("B", 1));
+        let whole = UNITS.into_iter().filter(|(_, size)| self.0.is_multiple_of(*size));
+        let (unit, size) = whole.min_by_key(|(_, size)| self.0 / size).unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / size)
     }
 }

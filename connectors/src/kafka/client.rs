@@ -22,7 +22,12 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(name: &str, brokers: &str) -> Self {
-        Self { name: name.to_owned(), brokers: brokers.to_owned(), down: AtomicBool::new(false), fatal: Mutex::new(None) }
+        Self {
+            name: name.to_owned(),
+            brokers: brokers.to_owned(),
+            down: AtomicBool::new(false),
+            fatal: Mutex::new(None),
+        }
     }
 
     /// Whether no broker can be reached.
@@ -47,7 +52,12 @@ impl Client {
         match code(error) {
             Some(Code::AllBrokersDown) => {
                 if !self.down.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(name = self.name, brokers = self.brokers, reason, "no kafka broker can be reached; trying again");
+                    tracing::warn!(
+                        name = self.name,
+                        brokers = self.brokers,
+                        reason,
+                        "no kafka broker can be reached; trying again"
+                    );
                 }
                 None
             }
@@ -89,17 +99,21 @@ pub(super) fn explain(error: &KafkaError, what: &str, brokers: &str) -> Error {
     let of = |message: String| if what.is_empty() { message } else { format!("{message}: {what}") };
     match code(error) {
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
-            Error::user(of(format!("there is no such topic at {brokers}"))).hint("create the topic, or correct the option topic")
+            Error::user(of(format!("there is no such topic at {brokers}")))
+                .hint("create the topic, or correct the option topic")
         }
         Some(Code::InvalidTopic) => Error::user(of("kafka does not allow this name of a topic".to_owned())),
         Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
-            Error::user(of(format!("kafka at {brokers} does not allow this"))).hint("give the user of this pipeline the right in the cluster")
+            Error::user(of(format!("kafka at {brokers} does not allow this")))
+                .hint("give the user of this pipeline the right in the cluster")
         }
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
-            Error::user(of(format!("kafka at {brokers} refused the login"))).hint("correct sasl.username and sasl.password in options")
+            Error::user(of(format!("kafka at {brokers} refused the login")))
+                .hint("correct sasl.username and sasl.password in options")
         }
         Some(Code::SSL | Code::UnsupportedSASLMechanism) => {
-            Error::user(of(format!("no secure connection to kafka at {brokers}"))).hint("check security.protocol and the ssl. and sasl. keys in options")
+            Error::user(of(format!("no secure connection to kafka at {brokers}")))
+                .hint("check security.protocol and the ssl. and sasl. keys in options")
         }
         Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::Resolve) => {
             Error::external(of(format!("no kafka broker at {brokers} answered")))

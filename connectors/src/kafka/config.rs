@@ -61,7 +61,10 @@ const OURS: &[(&str, &str)] = &[
     ("enable.auto.commit", "is off: offsets are committed when the engine has taken responsibility for what was read"),
     ("auto.commit.enable", "is off: offsets are committed when the engine has taken responsibility for what was read"),
     ("auto.commit.interval.ms", "has no effect: offsets are committed when the engine has taken responsibility"),
-    ("enable.auto.offset.store", "is off: offsets are committed when the engine has taken responsibility for what was read"),
+    (
+        "enable.auto.offset.store",
+        "is off: offsets are committed when the engine has taken responsibility for what was read",
+    ),
     ("enable.partition.eof", "is off: a topic has no end"),
     ("delivery.report.only.error", "is off: every delivery is waited for"),
     ("transactional.id", "is not used: delivery is at least once, and without duplicates while the connection lasts"),
@@ -158,7 +161,12 @@ mod tests {
 
     #[test]
     fn options_that_are_ours_or_unknown_or_wrong_are_all_told() {
-        let wrong = options(&[("group.id", "x"), ("fetch.min.bites", "1"), ("fetch.min.bytes", "many"), ("ssl.key.password", "s3cr3t\u{0}")]);
+        let wrong = options(&[
+            ("group.id", "x"),
+            ("fetch.min.bites", "1"),
+            ("fetch.min.bytes", "many"),
+            ("ssl.key.password", "s3cr3t\u{0}"),
+        ]);
         let told = config(&[], &wrong, &[]).expect_err("wrong options").to_string();
         for part in ["\"group.id\" cannot be set here", "fetch.min.bites", "fetch.min.bytes"] {
             assert!(told.contains(part), "{part} not in: {told}");
@@ -168,7 +176,11 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let shown = shown(&options(&[("sasl.password", "s3cr3t"), ("ssl.keystore.password", "s3cr3t"), ("linger.ms", "5")]));
-        assert_eq!(shown.as_deref(), Some("librdkafka: linger.ms = 5, sasl.password = ***, ssl.keystore.password = ***"));
+        let shown =
+            shown(&options(&[("sasl.password", "s3cr3t"), ("ssl.keystore.password", "s3cr3t"), ("linger.ms", "5")]));
+        assert_eq!(
+            shown.as_deref(),
+            Some("librdkafka: linger.ms = 5, sasl.password = ***, ssl.keystore.password = ***")
+        );
     }
 }

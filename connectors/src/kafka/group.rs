@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lineside_model::Error;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -118,7 +117,9 @@ impl ConsumerContext for Member {
             Rebalance::Revoke(list) => {
                 tracing::info!(partitions = ?partitions(list).collect::<Vec<_>>(), "kafka partitions are no longer ours");
                 let mut ours = self.ours();
-                partitions(list).for_each(|partition| drop(ours.remove(&partition)));
+                for partition in partitions(list) {
+                    ours.remove(&partition);
+                }
             }
             Rebalance::Error(error) => drop(self.client.note(error, "rebalance")),
         }
@@ -137,9 +138,4 @@ impl ConsumerContext for Member {
             tracing::debug!(%error, "kafka did not take offsets; they are committed with the next ones");
         }
     }
-}
-
-/// The error for a member that librdkafka has given up on.
-pub(super) fn lost(client: &Client) -> Option<Error> {
-    client.take_fatal()
 }

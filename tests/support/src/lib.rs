@@ -1,0 +1,3 @@
+//! Real servers for tests: started on free ports of the loopback interface, stopped when they go out of scope.
+
+pub mod kafka;
