@@ -11,15 +11,21 @@
 
 pub mod backoff;
 pub mod codec;
+pub mod modbus;
 pub mod position;
 pub mod registry;
+pub mod scan;
+pub mod secret;
 pub mod sink;
 pub mod source;
+pub mod tls;
 
 pub use codec::{CodecKind, Decoded, Decoder, Encoder};
 pub use position::Position;
 pub use registry::{
     BuildContext, CODECS, CONNECTORS, ConnectorKind, Gives, Meter, PlanContext, PlannedSink, PlannedSource,
 };
+pub use secret::Secret;
 pub use sink::{Outcome, Sink};
 pub use source::{Frames, Pulled, Source};
+pub use tls::Tls;

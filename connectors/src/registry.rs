@@ -8,14 +8,15 @@ use arrow::datatypes::SchemaRef;
 use lineside_model::{Clock, Problems, Reason};
 use serde_json::Value;
 
-use crate::codec::MakeEncoder;
+use crate::codec::{self, MakeEncoder};
 use crate::{CodecKind, Sink, Source};
 
 /// All connectors.
-pub const CONNECTORS: &[&dyn ConnectorKind] = &[];
+pub const CONNECTORS: &[&dyn ConnectorKind] = &[&crate::modbus::Modbus];
 
 /// All codecs.
-pub const CODECS: &[&dyn CodecKind] = &[];
+pub const CODECS: &[&dyn CodecKind] =
+    &[&codec::Json, &codec::Csv, &codec::Number, &codec::Raw, &codec::registers::Registers];
 
 /// What a connector may ask for while it is planned.
 #[derive(Clone, Copy, Debug)]

@@ -50,6 +50,8 @@ reasons! {
     Overflow = "overflow",
     /// A filter of the user's query said no.
     Filtered = "filtered",
+    /// An expression of the user's query failed for the row: a division by zero, a text that is not a number.
+    ExpressionFailed = "expression_failed",
     /// The operator has no use for a row of bad quality or without a value.
     BadQuality = "bad_quality",
     /// The register map does not allow writing the tag.
@@ -62,6 +64,10 @@ reasons! {
     Refused = "refused",
     /// The value read back is not the value written.
     NotVerified = "not_verified",
+    /// The device did not answer the write, so nobody knows whether it was carried out.
+    Unanswered = "unanswered",
+    /// A newer value for the same tag came in the same batch.
+    Superseded = "superseded",
     /// The row could not be put into the sink's format.
     NotEncodable = "not_encodable",
     /// The sink could not be reached any more when the engine was stopped, or had failed for good.

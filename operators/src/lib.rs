@@ -5,9 +5,16 @@
 //!
 //! [`operator`] has the traits, [`registry`] the list of all that a pipeline file can name, one file each below it.
 
+pub mod aggregate;
+pub mod control;
 pub mod operator;
+pub mod reading;
 pub mod registry;
+pub mod series;
+pub mod signal;
 pub mod state;
+mod timers;
+pub mod window;
 
 pub use operator::{Emitter, Operator, OperatorKind, PlannedOperator, Port, TimeColumn};
 pub use registry::OPERATORS;

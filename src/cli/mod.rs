@@ -6,17 +6,18 @@
 mod check;
 mod explain;
 mod list;
-pub mod run;
+mod replay;
+mod run;
 mod schema;
 
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use lineside_model::Error;
 
-use crate::config::{Config, ReadError, Report};
+use crate::config::{Config, Environment, ReadError, Report};
 use crate::plan::{Plan, Registries, build};
 
 /// A stream-processing engine that stands at the side of a production line.
@@ -29,15 +30,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Runs a pipeline until its sources end or it is told to stop.
-    Run {
-        /// The pipeline file.
-        file: PathBuf,
-    },
+    Run(run::Run),
     Check(check::Check),
     Explain(explain::Explain),
-    Schema(schema::Schema),
+    Replay(replay::Replay),
     List(list::List),
+    Schema(schema::Schema),
 }
 
 /// Why a verb did not succeed.
@@ -61,14 +59,12 @@ impl Cli {
     /// Carries out the command and tells on standard error what went wrong.
     pub fn run(self) -> ExitCode {
         let done = match self.verb {
-            Verb::Run { file } => match plan(&file) {
-                Ok(plan) => return run::run(plan),
-                Err(failure) => Err(failure),
-            },
+            Verb::Run(run) => run.run(),
             Verb::Check(check) => check.run(),
             Verb::Explain(explain) => explain.run(),
-            Verb::Schema(schema) => schema.run(),
+            Verb::Replay(replay) => replay.run(),
             Verb::List(list) => list.run(),
+            Verb::Schema(schema) => schema.run(),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -109,7 +105,12 @@ fn print_to_user(text: &str) {
 
 /// Reads and plans a pipeline file with the process's environment and everything in this build.
 fn plan(file: &Path) -> Result<Plan, Failure> {
-    let config = Config::load(file, &|name| std::env::var(name).ok()).map_err(|error| match error {
+    plan_with(file, &|name| std::env::var(name).ok())
+}
+
+/// Reads and plans a pipeline file with this environment and everything in this build.
+fn plan_with(file: &Path, environment: Environment<'_>) -> Result<Plan, Failure> {
+    let config = Config::load(file, environment).map_err(|error| match error {
         ReadError::Syntax(report) => Failure::Problems(report),
         ReadError::Unreadable(error) => Failure::Failed(error),
     })?;

@@ -1,32 +1,47 @@
 //! `lineside run FILE`: runs a pipeline until its sources end or it is told to stop.
 
-use std::process::ExitCode;
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use lineside_model::{Clock, Error, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::Failure;
 use crate::clock::SystemClock;
 use crate::observe::{Board, Report};
 use crate::plan::Plan;
-use crate::run::{Run, Stop};
+use crate::run::{Run as Running, Stop};
 
-/// Runs a plan to its end with a report in the log every now and then, and the final counters on standard error.
-pub fn run(plan: Plan) -> ExitCode {
-    let every = plan.report_every.to_std();
-    let name = plan.name.clone();
-    let result = drive(plan, |board| periodic(board, every, name));
-    match result {
-        Ok(report) => {
+/// Run a pipeline until its sources end, or until SIGINT or SIGTERM: then what was read is worked off and flushed.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The pipeline file.
+    file: PathBuf,
+    /// Print the final counters as JSON on standard output instead of a table on standard error.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let plan = super::plan(&self.file)?;
+        let (every, name) = (plan.report_every.to_std(), plan.name.clone());
+        tracing::info!(pipeline = name, sources = plan.sources.len(), sinks = plan.sinks.len(), "starting");
+        let (report, result) = match drive(plan, |board, _| periodic(board, every, name)) {
+            Ok(report) => (report, Ok(())),
+            Err((report, error)) => (report, Err(Failure::Failed(error))),
+        };
+        if self.json {
+            let text = serde_json::to_string(&report)
+                .map_err(|e| Error::internal("the report was not written").caused_by(e))?;
+            super::print(&format!("{text}\n"))?;
+        } else {
             eprint!("{report}");
-            ExitCode::SUCCESS
         }
-        Err((report, error)) => {
-            eprint!("{report}");
-            super::print_error(&error);
-            ExitCode::FAILURE
-        }
+        result
     }
 }
 
@@ -34,42 +49,39 @@ pub fn run(plan: Plan) -> ExitCode {
 ///
 /// # Errors
 /// What brought the pipeline down, with the counters up to then.
-pub fn drive<F>(plan: Plan, beside: impl FnOnce(Board) -> F) -> Result<Report, (Report, Error)>
+pub(super) fn drive<F>(plan: Plan, beside: impl FnOnce(Board, Stop) -> F) -> Result<Report, (Report, Error)>
 where
     F: Future<Output = ()>,
 {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let started = Run::start(&Arc::new(plan), &clock).map_err(|e| (Report::default(), e))?;
-    let board = started.board().clone();
-    let stop = started.stopper();
+    let started = Running::start(&Arc::new(plan), &clock).map_err(|e| (Report::default(), e))?;
+    let (board, stop) = (started.board().clone(), started.stopper());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| (board.report(), Error::external("no I/O runtime was made").caused_by(e)))?;
     let (report, result) = runtime.block_on(async {
         let ended = tokio::task::spawn_blocking(move || started.wait());
-        tokio::pin!(ended);
-        let told = stop_when_told(stop);
-        let beside = beside(board.clone());
-        tokio::pin!(told, beside);
-        let mut beside_ended = false;
-        loop {
-            tokio::select! {
-                ended = &mut ended => {
-                    break ended.unwrap_or_else(|e| {
-                        (board.report(), Err(Error::internal("the run was not waited for").caused_by(e)))
-                    });
-                }
-                never = &mut told => match never {},
-                () = &mut beside, if !beside_ended => beside_ended = true,
-            }
+        let beside = async {
+            beside(board.clone(), stop.clone()).await;
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            ended = ended => ended.unwrap_or_else(|e| {
+                (board.report(), Err(Error::internal("the run was not waited for").caused_by(e)))
+            }),
+            never = stop_when_told(stop.clone()) => match never {},
+            never = beside => match never {},
         }
     });
-    result.map(|()| report.clone()).map_err(|error| (report, error))
+    match result {
+        Ok(()) => Ok(report),
+        Err(error) => Err((report, error)),
+    }
 }
 
-/// Stops the pipeline at the first signal, and the process at the second.
-async fn stop_when_told(stop: Stop) -> std::convert::Infallible {
+/// Stops the pipeline at the first signal, and the process at the second. Never ends.
+async fn stop_when_told(stop: Stop) -> Infallible {
     let handlers = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
     match handlers {
         Ok((mut interrupt, mut terminate)) => {
@@ -92,10 +104,7 @@ async fn stop_when_told(stop: Stop) -> std::convert::Infallible {
 }
 
 async fn periodic(board: Board, every: Duration, pipeline: String) {
-    if every.is_zero() {
-        return;
-    }
-    loop {
+    while !every.is_zero() {
         tokio::time::sleep(every).await;
         for object in board.report().objects {
             tracing::info!(

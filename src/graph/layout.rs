@@ -136,7 +136,7 @@ fn trace(plan: &Plan, input: Input, column: &str, source: usize) -> Option<Strin
         Input::DeadLetters(_) => None,
         Input::Node(n) => {
             let node = &plan.nodes[n];
-            let (_, from) = node.lineage.iter().find(|(output, _)| output == column)?;
+            let (_, from) = node.lineage.first()?.iter().find(|(output, _)| output == column)?;
             trace(plan, *node.inputs.first()?, from, source)
         }
     }

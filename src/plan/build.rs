@@ -234,8 +234,7 @@ impl<'a> Builder<'a> {
             let name = if steps == 1 { object.name.clone() } else { format!("{}/{}", object.name, step.label) };
             let inputs = step.inputs.iter().map(resolve).collect::<Option<Vec<_>>>()?;
             let notes = if n + 1 == steps { std::mem::take(&mut notes) } else { Vec::new() };
-            let lineage = step.lineage.into_iter().next().unwrap_or_default();
-            self.push(NodePlan { name, inputs, lineage, operator: step.operator, notes });
+            self.push(NodePlan { name, inputs, lineage: step.lineage, operator: step.operator, notes });
         }
         Some(output)
     }

@@ -127,8 +127,8 @@ pub struct NodePlan {
     pub name: String,
     /// What it reads, one entry a port.
     pub inputs: Vec<Input>,
-    /// Output columns that are an input column of port 0 unchanged: output name, input name.
-    pub lineage: Vec<(String, String)>,
+    /// For each port, which output columns are columns of that input, unchanged: name in the output, name in the input.
+    pub lineage: Vec<Vec<(String, String)>>,
     /// The operator.
     pub operator: PlannedOperator,
     /// Lines for `explain` about the query as a whole, at its last step.

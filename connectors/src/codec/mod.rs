@@ -3,15 +3,37 @@
 //! A codec is pure: it reads no clock and keeps no connection. A message that does not decode is data, not a crash: the codec
 //! says which message and why, and the engine follows the source's policy (`drop`, `fail` or `dead_letter`) and counts.
 
+mod cells;
+mod columns;
+mod csv;
+mod decode;
+mod field;
+mod json;
+mod json_read;
+mod number;
+mod raw;
+pub mod registers;
+mod time_text;
+
 use std::fmt::Debug;
+use std::io::Write;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use lineside_model::{Problems, Reason, Result};
+use lineside_model::{Problem, Problems, Reason, Result, Timestamp};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::PlanContext;
+
+pub(crate) use cells::{CellColumn, CellValue};
+pub use csv::{Csv, CsvOptions};
+pub use field::{FieldOptions, FieldTable, FieldType, TimeUnit};
+pub use json::{Json, JsonOptions};
+pub use number::{Number, NumberOptions};
+pub use raw::{Raw, RawForm, RawOptions};
 
 /// What became of a batch of messages.
 #[derive(Debug)]
@@ -74,4 +96,35 @@ pub trait CodecKind: Sync {
         input: &SchemaRef,
         context: &PlanContext<'_>,
     ) -> Result<MakeEncoder, Problems>;
+}
+
+/// How times are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeForm {
+    /// Whole microseconds since 1970.
+    #[default]
+    Us,
+    /// Whole milliseconds since 1970, cut.
+    Ms,
+    /// Text such as 2024-03-01T12:30:00.250000Z.
+    Rfc3339,
+}
+
+impl TimeForm {
+    fn write(self, time: Timestamp, text: &mut Vec<u8>) {
+        match self {
+            Self::Us => write!(text, "{}", time.micros()).expect("writing to memory does not fail"),
+            Self::Ms => write!(text, "{}", time.micros().div_euclid(1_000)).expect("writing to memory does not fail"),
+            Self::Rfc3339 => time_text::write(time, text),
+        }
+    }
+}
+
+/// Notes that an option of the other direction was given.
+fn only_for(direction: &str, given: bool, option: &str, problems: &mut Problems) {
+    if given {
+        let message = format!("option \"{option}\" is only for {direction}");
+        problems.push(Problem::option(option, message).hint("remove it here"));
+    }
 }

@@ -1,65 +1,148 @@
-//! Continuous SQL: a `SELECT` of the pipeline file turned into operators.
+//! Continuous SQL: a `SELECT` in the pipeline file becomes steps that run for ever over streams. `docs/sql.md` tells what runs.
+//!
+//! ```text
+//! text ── tokens, Flink's long form shortened ──► statement ── refusals ──► DataFusion's plan ──► relations ──► steps
+//! ```
+//!
+//! DataFusion, unchanged, parses and plans: names, types, coercions, functions. Windows come to it as table functions
+//! ([`window`]). Its plan is lowered to our operators ([`lower`]): projections and filters to [`expression`], windowed aggregates
+//! to the window operator. What cannot run as a stream is refused at the words that ask for it, with the nearest form that can.
+
+mod aggregate;
+mod assign;
+mod catalog;
+mod expression;
+mod flink;
+mod lower;
+mod refuse;
+mod relation;
+#[cfg(test)]
+mod tests;
+mod text;
+mod window;
+
+use std::fmt;
 
 use arrow::datatypes::SchemaRef;
-use lineside_model::{At, Problem, Problems};
+use datafusion::optimizer::Analyzer;
+use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use datafusion::sql::sqlparser::ast::Statement;
+use lineside_model::options::did_you_mean;
+use lineside_model::{Problem, Problems};
 use lineside_operators::{PlannedOperator, TimeColumn};
 
-/// A table that a query may read.
+use catalog::Catalog;
+use lower::Lowering;
+use text::SqlText;
+
+/// Something a query can read: a source or another query.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// Its name.
+    /// Its name in the pipeline file.
     pub name: String,
     /// Its columns.
     pub schema: SchemaRef,
-    /// Those of them that are event times.
+    /// Which of them are event times.
     pub times: Vec<TimeColumn>,
 }
 
 /// What a step reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepInput {
-    /// A table of the query.
+    /// The table of this name.
     Table(String),
-    /// The output of an earlier step.
+    /// An earlier step of the query.
     Step(usize),
 }
 
 /// One operator of a query.
 #[derive(Debug)]
 pub struct Step {
-    /// What it does, in one word.
+    /// What it does, unique in the query: `prepare`, `window`, `select`.
     pub label: String,
     /// What it reads, one entry a port.
     pub inputs: Vec<StepInput>,
     /// The operator.
     pub operator: PlannedOperator,
     /// For each port, which columns of the output are columns of that input, unchanged: name in the output, name in the input.
+    /// So the columns that a later step is keyed by can be followed back to the source.
     pub lineage: Vec<Vec<(String, String)>>,
 }
 
-/// A query as operators.
+/// A query as steps.
 #[derive(Debug)]
 pub struct QueryPlan {
-    /// Its operators, each after all that it reads from.
+    /// The steps, each after all that it reads from.
     pub steps: Vec<Step>,
-    /// Where its rows come out.
+    /// Where the rows of the query come out.
     pub output: StepInput,
-    /// Lines for `explain`.
+    /// Lines for `explain`: what each step reads and does.
     pub explain: Vec<String>,
 }
 
-/// Plans a query.
-///
-/// # Errors
-/// Everything that is wrong, at once.
-pub fn plan_query(_name: &str, _sql: &str, _tables: &[Table]) -> Result<QueryPlan, Problems> {
-    Err(Problem { at: At::option("sql"), message: "this build has no SQL".to_owned(), hint: None }.into())
+impl fmt::Display for StepInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(name) => f.write_str(name),
+            Self::Step(n) => write!(f, "step {}", n + 1),
+        }
+    }
 }
 
-/// The names that a query reads.
+/// Plans a query over these tables.
 ///
 /// # Errors
-/// If it is no SQL.
-pub fn tables_of(_sql: &str) -> Result<Vec<String>, Problems> {
-    Err(Problem { at: At::option("sql"), message: "this build has no SQL".to_owned(), hint: None }.into())
+/// Everything that is wrong, each at its place in the text.
+pub fn plan_query(name: &str, sql: &str, tables: &[Table]) -> Result<QueryPlan, Problems> {
+    let text = SqlText::new(sql)?;
+    let statement = refuse::one_select(&text)?;
+    check_tables(name, &text, &statement, tables)?;
+    let catalog = Catalog::new(tables);
+    let options = catalog::options();
+    let planner = SqlToRel::new_with_options(&catalog, ParserOptions::from(&options.sql_parser));
+    let plan = planner
+        .sql_statement_to_plan(statement)
+        .and_then(|plan| Analyzer::new().execute_and_check(plan, &options, |_, _| {}))
+        .map_err(|error| Problems(error.iter().map(|error| text.planning(error)).collect()))?;
+    let (steps, output) = Lowering::new(&text, tables).query(&plan)?;
+    let explain = steps.iter().enumerate().map(|(n, step)| describe(n, step)).collect();
+    Ok(QueryPlan { steps, output, explain })
+}
+
+/// The tables that a query reads, each once, in the order of the text.
+///
+/// # Errors
+/// If the text cannot be parsed, or cannot run as a stream whatever the tables are.
+pub fn tables_of(sql: &str) -> Result<Vec<String>, Problems> {
+    let text = SqlText::new(sql)?;
+    let statement = refuse::one_select(&text)?;
+    let mut names = Vec::new();
+    for (name, _) in refuse::tables(&statement) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn check_tables(query: &str, text: &SqlText, statement: &Statement, tables: &[Table]) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    for (name, place) in refuse::tables(statement) {
+        if tables.iter().any(|table| table.name == name) {
+            continue;
+        }
+        let known = tables.iter().map(|table| table.name.as_str());
+        let hint = match known.clone().find(|known| known.eq_ignore_ascii_case(&name)) {
+            _ if name == query => "a query cannot read itself".to_owned(),
+            Some(known) => format!("its name has capitals: write it in quotes, \"{known}\""),
+            None => did_you_mean(&name, known),
+        };
+        problems.push(Problem::hint(text.at(place, format!("there is no source or query \"{name}\"")), hint));
+    }
+    problems.or(())
+}
+
+fn describe(n: usize, step: &Step) -> String {
+    let inputs = step.inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!("step {} {} of {inputs}: {}", n + 1, step.label, step.operator.explain.join("; "))
 }

@@ -1,0 +1,264 @@
+//! Values on their way from a message into columns: checked one by one, added as a whole row or not at all.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{Schema, SchemaRef};
+use lineside_model::{Error, Quality, Reason, Result};
+
+use super::field::{Field, FieldType, TimeUnit};
+use super::time_text;
+
+/// Why a message is no row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
+}
+
+impl Fault {
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+
+    #[cold]
+    pub(super) fn wrong_type(field: &Field, found: impl std::fmt::Display) -> Self {
+        Self::new(Reason::WrongType, format!("field \"{}\" expects {}, found {found}", field.name, field.expected()))
+    }
+
+    #[cold]
+    pub(super) fn not_finite(field: &Field) -> Self {
+        Self::new(Reason::NotFinite, format!("field \"{}\" is beyond the range of its type", field.name))
+    }
+
+    #[cold]
+    fn missing(field: &Field) -> Self {
+        Self::new(Reason::MissingField, format!("field \"{}\" is missing or null", field.name))
+    }
+}
+
+/// A value as the format has it.
+#[derive(Debug)]
+pub(super) enum Scalar<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    /// A whole number beyond `i64`.
+    Large(u64),
+    Float(f64),
+    Text(Cow<'a, str>),
+}
+
+impl Scalar<'_> {
+    fn found(&self) -> String {
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Bool(v) => v.to_string(),
+            Self::Int(v) => v.to_string(),
+            Self::Large(v) => v.to_string(),
+            Self::Float(v) => v.to_string(),
+            Self::Text(v) => format!("the text \"{}\"", short(v)),
+        }
+    }
+}
+
+/// The beginning of a text, for a message of one line.
+pub(super) fn short(text: &str) -> String {
+    let cut = text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
+
+/// A value of a field's type.
+#[derive(Debug, Default)]
+pub(super) enum Cell<'a> {
+    #[default]
+    Missing,
+    Float(f64),
+    /// Whole numbers, and timestamps in microseconds.
+    Int(i64),
+    Bool(bool),
+    Text(Cow<'a, str>),
+    Quality(Quality),
+}
+
+/// Checks a value against the type of its field.
+pub(super) fn cell<'a>(field: &Field, scalar: Scalar<'a>) -> Result<Cell<'a>, Fault> {
+    Ok(match (field.kind, scalar) {
+        (_, Scalar::Null) => Cell::Missing,
+        (FieldType::Float, Scalar::Float(v)) if v.is_finite() => Cell::Float(v),
+        (FieldType::Float, Scalar::Float(_)) => return Err(Fault::not_finite(field)),
+        (FieldType::Float, Scalar::Int(v)) => Cell::Float(v as f64),
+        (FieldType::Float, Scalar::Large(v)) => Cell::Float(v as f64),
+        (FieldType::Int, Scalar::Int(v)) => Cell::Int(v),
+        (FieldType::Int | FieldType::Timestamp, Scalar::Large(_)) => return Err(Fault::not_finite(field)),
+        (FieldType::Bool, Scalar::Bool(v)) => Cell::Bool(v),
+        (FieldType::Text, Scalar::Text(v)) => Cell::Text(v),
+        (FieldType::Quality, Scalar::Text(v)) => {
+            Cell::Quality(Quality::from_word(&v).ok_or_else(|| Fault::wrong_type(field, Scalar::Text(v).found()))?)
+        }
+        (FieldType::Timestamp, scalar) => Cell::Int(time(field, scalar)?),
+        (_, other) => return Err(Fault::wrong_type(field, other.found())),
+    })
+}
+
+fn time(field: &Field, scalar: Scalar<'_>) -> Result<i64, Fault> {
+    let scaled = |v: i64, factor: i64| v.checked_mul(factor).ok_or_else(|| Fault::not_finite(field));
+    match (field.unit, scalar) {
+        (TimeUnit::Us, Scalar::Int(v)) => Ok(v),
+        (TimeUnit::Ms, Scalar::Int(v)) => scaled(v, 1_000),
+        (TimeUnit::S, Scalar::Int(v)) => scaled(v, 1_000_000),
+        (TimeUnit::Ns, Scalar::Int(v)) => Ok(v.div_euclid(1_000)),
+        (TimeUnit::Ms, Scalar::Float(v)) => rounded(field, v * 1e3),
+        (TimeUnit::S, Scalar::Float(v)) => rounded(field, v * 1e6),
+        (TimeUnit::Rfc3339, Scalar::Text(v)) => match time_text::parse(&v) {
+            Some(time) => Ok(time.micros()),
+            None => Err(Fault::wrong_type(field, Scalar::Text(v).found())),
+        },
+        (_, other) => Err(Fault::wrong_type(field, other.found())),
+    }
+}
+
+fn rounded(field: &Field, micros: f64) -> Result<i64, Fault> {
+    if micros.abs() < i64::MAX as f64 { Ok(micros.round() as i64) } else { Err(Fault::not_finite(field)) }
+}
+
+/// Columns that grow row by row.
+#[derive(Debug)]
+pub(super) struct Columns<'f> {
+    fields: &'f [Field],
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+#[derive(Debug)]
+struct Column {
+    values: Values,
+    /// One entry a row, kept only for optional fields: whether there is a value.
+    present: Option<Vec<bool>>,
+}
+
+#[derive(Debug)]
+enum Values {
+    Float(Vec<f64>),
+    Int(Vec<i64>),
+    Time(Vec<i64>),
+    Bool(Vec<bool>),
+    Text { ends: Vec<i32>, bytes: Vec<u8> },
+    Quality(Vec<Quality>),
+}
+
+impl<'f> Columns<'f> {
+    pub(super) fn new(fields: &'f [Field], rows: usize) -> Self {
+        let column = |field: &Field| Column {
+            values: match field.kind {
+                FieldType::Float => Values::Float(Vec::with_capacity(rows)),
+                FieldType::Int => Values::Int(Vec::with_capacity(rows)),
+                FieldType::Timestamp => Values::Time(Vec::with_capacity(rows)),
+                FieldType::Bool => Values::Bool(Vec::with_capacity(rows)),
+                FieldType::Text => {
+                    let mut ends = Vec::with_capacity(rows + 1);
+                    ends.push(0);
+                    Values::Text { ends, bytes: Vec::with_capacity(rows * 16) }
+                }
+                FieldType::Quality => Values::Quality(Vec::with_capacity(rows)),
+            },
+            present: (field.optional && field.kind != FieldType::Quality).then(|| Vec::with_capacity(rows)),
+        };
+        Self { fields, columns: fields.iter().map(column).collect(), rows: 0 }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds a row, taking the cells and leaving them missing; adds nothing if one is missing that must be there.
+    pub(super) fn push(&mut self, cells: &mut [Cell<'_>]) -> Result<(), Fault> {
+        debug_assert_eq!(cells.len(), self.columns.len(), "one cell a field");
+        for (field, (cell, column)) in self.fields.iter().zip(cells.iter().zip(&self.columns)) {
+            match (cell, &column.values) {
+                (Cell::Missing, _) if !field.optional => return Err(Fault::missing(field)),
+                // Arrow's offsets are 32 bits wide.
+                (Cell::Text(text), Values::Text { bytes, .. }) if i32::try_from(bytes.len() + text.len()).is_err() => {
+                    return Err(Fault::new(Reason::TooLarge, "the texts of one batch exceed 2 GiB"));
+                }
+                _ => {}
+            }
+        }
+        for (column, cell) in self.columns.iter_mut().zip(cells) {
+            let cell = std::mem::take(cell);
+            if let Some(present) = &mut column.present {
+                present.push(!matches!(cell, Cell::Missing));
+            }
+            match (&mut column.values, cell) {
+                (Values::Float(values), Cell::Float(v)) => values.push(v),
+                (Values::Int(values) | Values::Time(values), Cell::Int(v)) => values.push(v),
+                (Values::Bool(values), Cell::Bool(v)) => values.push(v),
+                (Values::Quality(values), Cell::Quality(v)) => values.push(v),
+                (Values::Text { ends, bytes }, cell) => {
+                    if let Cell::Text(text) = cell {
+                        bytes.extend_from_slice(text.as_bytes());
+                    }
+                    ends.push(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+                }
+                // A missing one: the place is taken, and null by `present`.
+                (Values::Float(values), _) => values.push(0.0),
+                (Values::Int(values) | Values::Time(values), _) => values.push(0),
+                (Values::Bool(values), _) => values.push(false),
+                (Values::Quality(values), _) => values.push(Quality::Good),
+            }
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Takes back the rows after the first `rows`.
+    pub(super) fn truncate(&mut self, rows: usize) {
+        for column in &mut self.columns {
+            if let Some(present) = &mut column.present {
+                present.truncate(rows);
+            }
+            match &mut column.values {
+                Values::Float(values) => values.truncate(rows),
+                Values::Int(values) | Values::Time(values) => values.truncate(rows),
+                Values::Bool(values) => values.truncate(rows),
+                Values::Quality(values) => values.truncate(rows),
+                Values::Text { ends, bytes } => {
+                    ends.truncate(rows + 1);
+                    bytes.truncate(ends.last().map_or(0, |end| usize::try_from(*end).unwrap_or(0)));
+                }
+            }
+        }
+        self.rows = self.rows.min(rows);
+    }
+
+    pub(super) fn finish(self, schema: SchemaRef) -> Result<RecordBatch> {
+        let arrays = self.columns.into_iter().map(Column::finish).collect::<Result<Vec<_>>>()?;
+        Ok(RecordBatch::try_new(schema, arrays)?)
+    }
+}
+
+impl Column {
+    fn finish(self) -> Result<ArrayRef> {
+        let nulls = self.present.filter(|p| p.contains(&false)).map(NullBuffer::from);
+        Ok(match self.values {
+            Values::Float(values) => Arc::new(Float64Array::new(values.into(), nulls)),
+            Values::Int(values) => Arc::new(Int64Array::new(values.into(), nulls)),
+            Values::Time(values) => Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC")),
+            Values::Bool(values) => Arc::new(BooleanArray::new(BooleanBuffer::from(values), nulls)),
+            Values::Quality(values) => Quality::column(values),
+            Values::Text { ends, bytes } => Arc::new(
+                StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(ends)), bytes.into(), nulls)
+                    .map_err(Error::from)?,
+            ),
+        })
+    }
+}
+
+/// The schema of these fields.
+pub(super) fn schema_of(fields: &[Field]) -> SchemaRef {
+    Arc::new(Schema::new(fields.iter().map(Field::column).collect::<Vec<_>>()))
+}

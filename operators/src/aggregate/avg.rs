@@ -1,0 +1,50 @@
+//! The arithmetic mean of the values: their sum by their number.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array};
+use lineside_model::Result;
+
+use super::sum::FloatSum;
+use super::{Partial, Rows, same};
+
+/// Means per slot, kept as sums and counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Avg {
+    sums: FloatSum,
+}
+
+impl Partial for Avg {
+    fn fresh(&self) -> Box<dyn Partial> {
+        Box::new(Self::default())
+    }
+
+    fn copy(&self) -> Box<dyn Partial> {
+        Box::new(self.clone())
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.sums.resize(slots);
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.sums.update(rows)
+    }
+
+    fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        self.sums.merge(&same::<Self>(other)?.sums, map)
+    }
+
+    fn emit(&self) -> Result<ArrayRef> {
+        let means = self.sums.parts().map(|(sum, count)| (count > 0).then(|| sum / count as f64));
+        Ok(Arc::new(means.collect::<Float64Array>()))
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        self.sums.save()
+    }
+
+    fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
+        self.sums.load(bytes, slots)
+    }
+}

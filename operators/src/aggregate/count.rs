@@ -1,0 +1,57 @@
+//! How many rows, or how many values that are not null.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+use lineside_model::Result;
+
+use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+
+/// Counts per slot.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Count {
+    counts: Vec<i64>,
+}
+
+impl Partial for Count {
+    fn fresh(&self) -> Box<dyn Partial> {
+        Box::new(Self::default())
+    }
+
+    fn copy(&self) -> Box<dyn Partial> {
+        Box::new(self.clone())
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.counts.resize(slots, 0);
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let counts = self.counts.as_mut_slice();
+        match rows.column.filter(|column| column.null_count() > 0) {
+            None => rows.slots.iter().for_each(|slot| counts[*slot as usize] += 1),
+            Some(column) => rows.each_row(column, |slot, _, _| counts[slot] += 1),
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        for (count, slot) in same::<Self>(other)?.counts.iter().zip(map) {
+            self.counts[*slot as usize] += count;
+        }
+        Ok(())
+    }
+
+    fn emit(&self) -> Result<ArrayRef> {
+        Ok(Arc::new(Int64Array::from(self.counts.clone())))
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        to_bytes(&self.counts)
+    }
+
+    fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
+        self.counts = from_bytes(bytes)?;
+        check_slots([self.counts.len()], slots)
+    }
+}

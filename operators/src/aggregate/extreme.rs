@@ -1,0 +1,99 @@
+//! The least and the greatest value, of numbers, text, booleans and times.
+
+use std::marker::PhantomData;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use lineside_model::{Error, Result};
+
+use super::values::{Float, Kept, Signed, Text, Unsigned};
+use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+
+/// The least value.
+pub(super) fn least(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
+    extreme::<false>(values)
+}
+
+/// The greatest value.
+pub(super) fn greatest(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
+    extreme::<true>(values)
+}
+
+fn extreme<const GREATEST: bool>(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
+    match values {
+        Some(DataType::Int64) => Ok(Box::new(Extreme::<Signed, GREATEST>::new())),
+        Some(DataType::UInt64) => Ok(Box::new(Extreme::<Unsigned, GREATEST>::new())),
+        Some(DataType::Float64) => Ok(Box::new(Extreme::<Float, GREATEST>::new())),
+        Some(DataType::Utf8) => Ok(Box::new(Extreme::<Text, GREATEST>::new())),
+        other => Err(Error::internal(format!("min and max do not keep values as {other:?}"))),
+    }
+}
+
+/// The least or greatest value per slot; of equal ones the first.
+#[derive(Clone, Debug)]
+struct Extreme<K: Kept, const GREATEST: bool> {
+    best: Vec<K::Value>,
+    present: Vec<bool>,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kept, const GREATEST: bool> Extreme<K, GREATEST> {
+    fn new() -> Self {
+        Self { best: Vec::new(), present: Vec::new(), kind: PhantomData }
+    }
+}
+
+impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
+    fn fresh(&self) -> Box<dyn Partial> {
+        Box::new(Self::new())
+    }
+
+    fn copy(&self) -> Box<dyn Partial> {
+        Box::new(self.clone())
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.best.resize(slots, K::Value::default());
+        self.present.resize(slots, false);
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let (best, present) = (self.best.as_mut_slice(), self.present.as_mut_slice());
+        let column = K::column(rows)?;
+        rows.each_row(column, |slot, _, row| {
+            let better = if GREATEST { K::is_greater } else { K::is_less };
+            if !present[slot] || better(column, row, &best[slot]) {
+                K::keep(&mut best[slot], column, row);
+                present[slot] = true;
+            }
+        });
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        let other = same::<Self>(other)?;
+        for ((value, _), slot) in other.best.iter().zip(&other.present).zip(map).filter(|((_, present), _)| **present) {
+            let slot = *slot as usize;
+            let best = &mut self.best[slot];
+            let better = if GREATEST { K::before(best, value) } else { K::before(value, best) };
+            if !self.present[slot] || better {
+                best.clone_from(value);
+                self.present[slot] = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(&self) -> Result<ArrayRef> {
+        Ok(K::emit(self.best.iter().zip(&self.present).map(|(value, present)| present.then_some(value))))
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        to_bytes(&(&self.best, &self.present))
+    }
+
+    fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
+        (self.best, self.present) = from_bytes(bytes)?;
+        check_slots([self.best.len(), self.present.len()], slots)
+    }
+}

@@ -1,0 +1,109 @@
+//! The first and the last value by event time; of readings with the same time, by the order in which they arrived.
+//!
+//! Only event times are kept with the values: rows of one slice come in the order of arrival, and two slices never share
+//! an event time.
+
+use std::marker::PhantomData;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use lineside_model::{Error, Result};
+
+use super::values::{Float, Kept, Signed, Text, Unsigned};
+use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+
+/// The value with the earliest event time.
+pub(super) fn first(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
+    edge::<false>(values)
+}
+
+/// The value with the latest event time.
+pub(super) fn last(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
+    edge::<true>(values)
+}
+
+fn edge<const LAST: bool>(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
+    match values {
+        Some(DataType::Int64) => Ok(Box::new(Edge::<Signed, LAST>::new())),
+        Some(DataType::UInt64) => Ok(Box::new(Edge::<Unsigned, LAST>::new())),
+        Some(DataType::Float64) => Ok(Box::new(Edge::<Float, LAST>::new())),
+        Some(DataType::Utf8) => Ok(Box::new(Edge::<Text, LAST>::new())),
+        other => Err(Error::internal(format!("first_value and last_value do not keep values as {other:?}"))),
+    }
+}
+
+/// The first or last value per slot, with its event time.
+#[derive(Clone, Debug)]
+struct Edge<K: Kept, const LAST: bool> {
+    times: Vec<i64>,
+    values: Vec<K::Value>,
+    present: Vec<bool>,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kept, const LAST: bool> Edge<K, LAST> {
+    fn new() -> Self {
+        Self { times: Vec::new(), values: Vec::new(), present: Vec::new(), kind: PhantomData }
+    }
+
+    /// Whether a value of `time` that arrived after the kept one takes its place.
+    #[inline]
+    fn replaces(time: i64, kept: i64) -> bool {
+        if LAST { time >= kept } else { time < kept }
+    }
+}
+
+impl<K: Kept, const LAST: bool> Partial for Edge<K, LAST> {
+    fn fresh(&self) -> Box<dyn Partial> {
+        Box::new(Self::new())
+    }
+
+    fn copy(&self) -> Box<dyn Partial> {
+        Box::new(self.clone())
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.times.resize(slots, 0);
+        self.values.resize(slots, K::Value::default());
+        self.present.resize(slots, false);
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let (times, values, present) = (&mut self.times[..], &mut self.values[..], &mut self.present[..]);
+        let column = K::column(rows)?;
+        rows.each_row(column, |slot, time, row| {
+            if !present[slot] || Self::replaces(time, times[slot]) {
+                K::keep(&mut values[slot], column, row);
+                times[slot] = time;
+                present[slot] = true;
+            }
+        });
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        let other = same::<Self>(other)?;
+        for (n, slot) in map.iter().enumerate().filter(|(n, _)| other.present[*n]) {
+            let slot = *slot as usize;
+            if !self.present[slot] || Self::replaces(other.times[n], self.times[slot]) {
+                self.values[slot].clone_from(&other.values[n]);
+                self.times[slot] = other.times[n];
+                self.present[slot] = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(&self) -> Result<ArrayRef> {
+        Ok(K::emit(self.values.iter().zip(&self.present).map(|(value, present)| present.then_some(value))))
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        to_bytes(&(&self.times, &self.values, &self.present))
+    }
+
+    fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
+        (self.times, self.values, self.present) = from_bytes(bytes)?;
+        check_slots([self.times.len(), self.values.len(), self.present.len()], slots)
+    }
+}

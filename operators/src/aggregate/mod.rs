@@ -1,0 +1,230 @@
+//! What a window says about its readings: how many, their sum, mean, extremes, spread, first, last and percentiles.
+//!
+//! Every aggregate is kept as a *partial*: columns of numbers with one place ("slot") for each key. Partials of two stretches
+//! of time can be merged into the partial of both, which is what lets overlapping windows share work.
+//!
+//! * Nulls are left out, as SQL does; a key without any value has count 0 and null for all else.
+//! * NaN counts as a value greater than all others, as in Postgres: sums and means become NaN, `max` is NaN, `min` is not.
+//!   Leave such readings out with `WHERE` if they are not wanted. Only the approximate percentile ignores what is not finite.
+//! * Quality is not looked at here: a query says `WHERE quality = 'good'` if it means so.
+
+mod avg;
+mod count;
+mod extreme;
+mod first_last;
+mod percentile;
+mod rows;
+mod stddev;
+mod sum;
+mod tdigest;
+mod values;
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use lineside_model::{Error, Problem, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use rows::Rows;
+
+/// What is computed over the values of a column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AggregateFunction {
+    /// How many rows, or how many values of a column that are not null.
+    Count,
+    /// The sum. Integers are summed exactly; a sum beyond the result type is null.
+    Sum,
+    /// The arithmetic mean.
+    Avg,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// The standard deviation of a sample (divided by n − 1); null for one value.
+    StddevSample,
+    /// The standard deviation of a population (divided by n).
+    StddevPopulation,
+    /// The value with the earliest event time; of equal times the one that arrived first.
+    FirstValue,
+    /// The value with the latest event time; of equal times the one that arrived last.
+    LastValue,
+    /// The value below which a fraction of the values lies.
+    Percentile {
+        /// From 0 to 1: 0.5 is the median.
+        fraction: f64,
+        /// Whether every value is kept, to interpolate between the closest ranks (SQL's `percentile_cont`), or only a
+        /// t-digest of bounded size.
+        exact: bool,
+    },
+}
+
+impl AggregateFunction {
+    /// Its name in SQL.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::StddevSample => "stddev",
+            Self::StddevPopulation => "stddev_pop",
+            Self::FirstValue => "first_value",
+            Self::LastValue => "last_value",
+            Self::Percentile { exact: true, .. } => "percentile_cont",
+            Self::Percentile { exact: false, .. } => "approx_percentile_cont",
+        }
+    }
+}
+
+/// The type of the result over a column of type `input` (`None`: over whole rows). Types are those of DataFusion, so that a
+/// query has the same types here as over a table.
+///
+/// # Errors
+/// If the function cannot be computed over such a column.
+pub fn result_type(function: &AggregateFunction, input: Option<&DataType>) -> Result<DataType, Problem> {
+    let name = function.name();
+    let Some(input) = input else {
+        return match function {
+            AggregateFunction::Count => Ok(DataType::Int64),
+            _ => Err(Problem::whole(format!("{name} needs a column")).hint(format!("write {name}(value)"))),
+        };
+    };
+    let value = value_type(input);
+    match function {
+        AggregateFunction::Count => return Ok(DataType::Int64),
+        AggregateFunction::Min | AggregateFunction::Max if values::is_ordered(value) => return Ok(value.clone()),
+        AggregateFunction::FirstValue | AggregateFunction::LastValue if values::is_ordered(value) => {
+            return Ok(input.clone());
+        }
+        AggregateFunction::Min
+        | AggregateFunction::Max
+        | AggregateFunction::FirstValue
+        | AggregateFunction::LastValue => {
+            let hint = "use a column of numbers, text, booleans, dates or timestamps, or CAST it to one";
+            return Err(Problem::whole(format!("{name} does not work on {input}")).hint(hint));
+        }
+        _ => {}
+    }
+    if let AggregateFunction::Percentile { fraction, .. } = function
+        && !(0.0..=1.0).contains(fraction)
+    {
+        let problem = Problem::whole(format!("{name} expects a fraction from 0 to 1, found {fraction}"));
+        return Err(problem.hint("write 0.95 for the 95th percentile"));
+    }
+    if !(value.is_integer() || value.is_floating()) {
+        let problem = Problem::whole(format!("{name} does not work on {input}"));
+        return Err(problem.hint("use a column of numbers, or CAST(… AS DOUBLE)"));
+    }
+    Ok(match function {
+        AggregateFunction::Sum if value.is_signed_integer() => DataType::Int64,
+        AggregateFunction::Sum if value.is_unsigned_integer() => DataType::UInt64,
+        AggregateFunction::Percentile { exact: true, .. } if value.is_floating() => value.clone(),
+        AggregateFunction::Percentile { exact: false, .. } => value.clone(),
+        _ => DataType::Float64,
+    })
+}
+
+/// The type that values have to be cast to before [`Partial::update`]; the column must have passed [`result_type`].
+pub(crate) fn update_type(function: &AggregateFunction, input: &DataType) -> DataType {
+    let value = value_type(input);
+    match function {
+        AggregateFunction::Count => input.clone(),
+        AggregateFunction::Sum if value.is_signed_integer() => DataType::Int64,
+        AggregateFunction::Sum if value.is_unsigned_integer() => DataType::UInt64,
+        AggregateFunction::Min
+        | AggregateFunction::Max
+        | AggregateFunction::FirstValue
+        | AggregateFunction::LastValue => values::kept_type(value),
+        _ => DataType::Float64,
+    }
+}
+
+/// The type of the values, for a dictionary that of its words.
+fn value_type(input: &DataType) -> &DataType {
+    match input {
+        DataType::Dictionary(_, value) => value,
+        other => other,
+    }
+}
+
+/// An empty partial of `function` over values of the type that [`update_type`] gave (`None`: over whole rows).
+pub(crate) fn partial(function: &AggregateFunction, values: Option<&DataType>) -> Result<Box<dyn Partial>> {
+    let float = || values.is_some_and(DataType::is_floating);
+    Ok(match function {
+        AggregateFunction::Count => Box::new(count::Count::default()),
+        AggregateFunction::Sum if float() => Box::new(sum::FloatSum::default()),
+        AggregateFunction::Sum if values == Some(&DataType::UInt64) => Box::new(sum::IntegerSum::unsigned()),
+        AggregateFunction::Sum => Box::new(sum::IntegerSum::signed()),
+        AggregateFunction::Avg => Box::new(avg::Avg::default()),
+        AggregateFunction::Min => extreme::least(values)?,
+        AggregateFunction::Max => extreme::greatest(values)?,
+        AggregateFunction::StddevSample => Box::new(stddev::Stddev::of_sample()),
+        AggregateFunction::StddevPopulation => Box::new(stddev::Stddev::of_population()),
+        AggregateFunction::FirstValue => first_last::first(values)?,
+        AggregateFunction::LastValue => first_last::last(values)?,
+        AggregateFunction::Percentile { fraction, exact: true } => Box::new(percentile::Percentile::at(*fraction)),
+        AggregateFunction::Percentile { fraction, exact: false } => Box::new(tdigest::ApproxPercentile::at(*fraction)),
+    })
+}
+
+/// One aggregate of all keys of a stretch of time: columns with a place for each slot.
+pub(crate) trait Partial: Any + Send + Debug {
+    /// An empty one of the same kind.
+    fn fresh(&self) -> Box<dyn Partial>;
+
+    /// A copy.
+    fn copy(&self) -> Box<dyn Partial>;
+
+    /// Makes room for slots up to `slots`; new ones are empty.
+    fn resize(&mut self, slots: usize);
+
+    /// Takes rows, each into its slot, in the order of arrival.
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()>;
+
+    /// Takes the slots of `other` (of the same kind, over another stretch of time): its slot `i` goes into slot `map[i]`.
+    fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()>;
+
+    /// The results of all slots, in their order.
+    fn emit(&self) -> Result<ArrayRef>;
+
+    /// Whether the partial is as large as the readings themselves, so that keeping merged copies of it does not pay.
+    fn is_holistic(&self) -> bool {
+        false
+    }
+
+    /// The columns as bytes, for a snapshot.
+    fn save(&self) -> Result<Vec<u8>>;
+
+    /// Takes over what [`Partial::save`] gave for so many slots.
+    ///
+    /// # Errors
+    /// If the bytes are not such columns.
+    fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()>;
+}
+
+/// `other` as what it must be: a partial of the same aggregate of the same plan.
+fn same<T: Partial>(other: &dyn Partial) -> Result<&T> {
+    let other: &dyn Any = other;
+    other.downcast_ref().ok_or_else(|| Error::internal("partials of different aggregates met"))
+}
+
+fn to_bytes(columns: &impl Serialize) -> Result<Vec<u8>> {
+    postcard::to_stdvec(columns).map_err(|e| Error::internal("an aggregate was not saved").caused_by(e))
+}
+
+fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    postcard::from_bytes(bytes).map_err(|e| Error::data("saved state of an aggregate is damaged").caused_by(e))
+}
+
+/// Checks that saved columns have a place for each slot.
+fn check_slots(lengths: impl IntoIterator<Item = usize>, slots: usize) -> Result<()> {
+    if lengths.into_iter().all(|length| length == slots) {
+        Ok(())
+    } else {
+        Err(Error::data("saved state of an aggregate does not fit its keys"))
+    }
+}

@@ -1,0 +1,129 @@
+//! The standard deviation of the values: how much a signal spreads around its mean.
+//!
+//! Kept as count, mean and sum of squared distances from the mean, updated by Welford's method (1962) and merged by Chan,
+//! Golub and LeVeque's (1979). A sum of squares would lose all digits where the spread is small beside the mean, as in a
+//! temperature of 1000 ± 0.001.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array};
+use arrow::datatypes::Float64Type;
+use lineside_model::Result;
+use serde::{Deserialize, Serialize};
+
+use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+
+/// Moments of the values of one slot.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    #[inline]
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let delta = value - self.mean;
+        self.mean += delta / self.count;
+        self.squares += delta * (value - self.mean);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        if other.count == 0.0 {
+            return;
+        }
+        if self.count == 0.0 {
+            *self = *other;
+            return;
+        }
+        let count = self.count + other.count;
+        let delta = other.mean - self.mean;
+        self.mean += delta * (other.count / count);
+        self.squares += other.squares + delta * delta * (self.count * other.count / count);
+        self.count = count;
+    }
+}
+
+/// Standard deviations per slot.
+#[derive(Clone, Debug)]
+pub(super) struct Stddev {
+    /// What is taken from the count before dividing: 1 for a sample, 0 for a population.
+    less: f64,
+    moments: Vec<Moments>,
+}
+
+impl Stddev {
+    /// Of a sample: divided by n − 1, null for one value.
+    pub(super) fn of_sample() -> Self {
+        Self { less: 1.0, moments: Vec::new() }
+    }
+
+    /// Of a population: divided by n.
+    pub(super) fn of_population() -> Self {
+        Self { less: 0.0, moments: Vec::new() }
+    }
+}
+
+impl Partial for Stddev {
+    fn fresh(&self) -> Box<dyn Partial> {
+        Box::new(Self { less: self.less, moments: Vec::new() })
+    }
+
+    fn copy(&self) -> Box<dyn Partial> {
+        Box::new(self.clone())
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.moments.resize(slots, Moments::default());
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let moments = self.moments.as_mut_slice();
+        rows.each(rows.numbers::<Float64Type>()?, |slot, value| moments[slot].add(value));
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        for (moments, slot) in same::<Self>(other)?.moments.iter().zip(map) {
+            self.moments[*slot as usize].merge(moments);
+        }
+        Ok(())
+    }
+
+    fn emit(&self) -> Result<ArrayRef> {
+        let less = self.less;
+        let spread = |m: &Moments| (m.count > less).then(|| (m.squares / (m.count - less)).sqrt());
+        Ok(Arc::new(self.moments.iter().map(spread).collect::<Float64Array>()))
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        to_bytes(&self.moments)
+    }
+
+    fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
+        self.moments = from_bytes(bytes)?;
+        check_slots([self.moments.len()], slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_spread_on_a_large_mean_keeps_its_digits() {
+        let (mut whole, mut left, mut right) = (Moments::default(), Moments::default(), Moments::default());
+        for n in 0..1000 {
+            let value = 1e9 + f64::from(n % 2) * 1e-3;
+            whole.add(value);
+            if n < 400 { left.add(value) } else { right.add(value) }
+        }
+        left.merge(&right);
+        for moments in [whole, left] {
+            let spread = (moments.squares / moments.count).sqrt();
+            assert!((spread - 5e-4).abs() < 1e-7, "{spread}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The sum of the values.
+//!
+//! Integers are summed in 128 bits, which no number of rows overflows; a sum that does not fit the result type is null
+//! rather than a wrong number. Floats are added one by one in the order of arrival within a slice, so that the result does
+//! not depend on how the input is cut into batches.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, UInt64Array};
+use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
+use lineside_model::Result;
+
+use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+
+/// Sums of floats per slot, and how many values each has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FloatSum {
+    sums: Vec<f64>,
+    counts: Vec<u64>,
+}
+
+impl FloatSum {
+    /// Sums and counts, slot by slot.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (f64, u64)> {
+        self.sums.iter().copied().zip(self.counts.iter().copied())
+    }
+}
+
+impl Partial for FloatSum {
+    fn fresh(&self) -> Box<dyn Partial> {
+        Box::new(Self::default())
+    }
+
+    fn copy(&self) -> Box<dyn Partial> {
+        Box::new(self.clone())
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.sums.resize(slots, 0.0);
+        self.counts.resize(slots, 0);
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let (sums, counts) = (self.sums.as_mut_slice(), self.counts.as_mut_slice());
+        rows.each(rows.numbers::<Float64Type>()?, |slot, value| {
+            sums[slot] += value;
+            counts[slot] += 1;
+        });
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        for ((sum, count), slot) in same::<Self>(other)?.parts().zip(map) {
+            self.sums[*slot as usize] += sum;
+            self.counts[*slot as usize] += count;
+        }
+        Ok(())
+    }
+
+    fn emit(&self) -> Result<ArrayRef> {
+        Ok(Arc::new(self.parts().map(|(sum, count)| (count > 0).then_some(sum)).collect::<Float64Array>()))
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        to_bytes(&(&self.sums, &self.counts))
+    }
+
+    fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
+        (self.sums, self.counts) = from_bytes(bytes)?;
+        check_slots([self.sums.len(), self.counts.len()], slots)
+    }
+}
+
+/// Sums of integers per slot; null until there is a value.
+#[derive(Clone, Debug)]
+pub(super) struct IntegerSum {
+    signed: bool,
+    sums: Vec<i128>,
+    present: Vec<bool>,
+}
+
+impl IntegerSum {
+    /// Of signed integers.
+    pub(super) fn signed() -> Self {
+        Self { signed: true, sums: Vec::new(), present: Vec::new() }
+    }
+
+    /// Of unsigned integers.
+    pub(super) fn unsigned() -> Self {
+        Self { signed: false, ..Self::signed() }
+    }
+}
+
+impl Partial for IntegerSum {
+    fn fresh(&self) -> Box<dyn Partial> {
+        Box::new(Self { signed: self.signed, ..Self::signed() })
+    }
+
+    fn copy(&self) -> Box<dyn Partial> {
+        Box::new(self.clone())
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.sums.resize(slots, 0);
+        self.present.resize(slots, false);
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let (sums, present) = (self.sums.as_mut_slice(), self.present.as_mut_slice());
+        let mut add = |slot: usize, value: i128| {
+            sums[slot] += value;
+            present[slot] = true;
+        };
+        if self.signed {
+            rows.each(rows.numbers::<Int64Type>()?, |slot, value| add(slot, value.into()));
+        } else {
+            rows.each(rows.numbers::<UInt64Type>()?, |slot, value| add(slot, value.into()));
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        let other = same::<Self>(other)?;
+        for ((sum, present), slot) in other.sums.iter().zip(&other.present).zip(map) {
+            // A damaged snapshot may hold any sum, so this one addition must not overflow.
+            let mine = &mut self.sums[*slot as usize];
+            *mine = mine.saturating_add(*sum);
+            self.present[*slot as usize] |= present;
+        }
+        Ok(())
+    }
+
+    fn emit(&self) -> Result<ArrayRef> {
+        let sums = self.sums.iter().zip(&self.present).map(|(sum, present)| present.then_some(*sum));
+        Ok(if self.signed {
+            Arc::new(sums.map(|sum| sum.and_then(|sum| i64::try_from(sum).ok())).collect::<Int64Array>())
+        } else {
+            Arc::new(sums.map(|sum| sum.and_then(|sum| u64::try_from(sum).ok())).collect::<UInt64Array>())
+        })
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        to_bytes(&(&self.sums, &self.present))
+    }
+
+    fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
+        (self.sums, self.present) = from_bytes(bytes)?;
+        check_slots([self.sums.len(), self.present.len()], slots)
+    }
+}

@@ -1,0 +1,369 @@
+//! PID loops: readings of the controlled sensors in, outputs for the tags to be written out.
+//!
+//! Each row of the [loop table](super::loop_table) is a controller. Each good reading of its `pv` is one sample; the row
+//! that follows from it bears the reading's time, the `out` tag as its sensor and the output as its value, so that a sink
+//! can write it as it is. Rows come out in the order of the table for each reading.
+//!
+//! *When a sample counts.* A controller is made for one sample every `period`, in event time, and takes that many: readings
+//! may come up to half a period early or any time late, but those that come faster on average are passed over
+//! (`filtered`). A reading not newer than the last sample is `late`.
+//!
+//! *When it holds.* While the process variable or the setpoint is missing or bad (`bad_quality`), nothing is put out and
+//! nothing is integrated: the output stays as it was last written, and the fail-safe of the output decides for how long
+//! that is good enough. It goes on with the first good sample, also after a gap of more than three periods, from the same
+//! integral and output and without a kick of the derivative; up to three periods, a gap is bridged as one sample. A
+//! setpoint that comes from a sensor is good until that sensor sends a bad value.
+//!
+//! A value so large that the arithmetic overflows counts as `not_finite`, and the controller holds as well.
+//!
+//! Each row has `ts, sensor, value, quality` as a reading does, then `loop`, `sp`, `pv`, `error` (positive: more output is
+//! wanted) and the parts `p`, `i`, `d`. The quality of an output is the worse one of its process variable and setpoint:
+//! good or uncertain.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use hashbrown::HashMap;
+use lineside_model::{Problem, Problems, Quality, Reason, Result, Span, Timestamp, parse_options, schema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::loop_table::{self, Loop, Setpoint};
+use super::pid::{Pid, PidSample, PidState};
+use crate::operator::Files;
+use crate::reading::{ColumnNames, Reading, ReadingColumns};
+use crate::series::Dropped;
+use crate::{Emitter, Operator, OperatorKind, PlannedOperator, Port, Snapshot};
+
+const KIND: &str = "pid";
+const VERSION: u32 = 1;
+/// A gap of more periods than this is an outage.
+const BRIDGED_PERIODS: i64 = 3;
+
+/// Options of `type = "pid"`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PidOptions {
+    /// The loop table, a CSV file next to the pipeline file.
+    table: String,
+    /// Column that tells sensors apart. Default "sensor".
+    by: Option<String>,
+    /// Column of the value. Default "value".
+    value: Option<String>,
+    /// Column of event time. Default "ts".
+    time: Option<String>,
+    /// Column of quality. Default "quality" if the input has it; without one every reading is good.
+    quality: Option<String>,
+}
+
+/// The controllers of one loop table.
+#[derive(Debug)]
+pub struct PidLoops {
+    columns: ReadingColumns,
+    output: SchemaRef,
+    loops: Vec<Running>,
+    /// Which loops a sensor has a part in.
+    parts: HashMap<String, Vec<(usize, Part)>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Setpoint,
+    ProcessVariable,
+}
+
+/// One loop at work.
+#[derive(Debug)]
+struct Running {
+    control: Loop,
+    pid: Pid,
+    sp: Option<(f64, Quality)>,
+    sp_at: Option<Timestamp>,
+    pv_at: Option<Timestamp>,
+    /// When the next sample is expected.
+    due: Option<Timestamp>,
+}
+
+/// What is saved of a loop.
+#[derive(Debug, Serialize, Deserialize)]
+struct LoopState {
+    name: String,
+    pid: PidState,
+    sp: Option<(f64, Quality)>,
+    sp_at: Option<Timestamp>,
+    pv_at: Option<Timestamp>,
+    due: Option<Timestamp>,
+}
+
+impl Running {
+    fn new(control: &Loop) -> Self {
+        let sp = match control.sp {
+            Setpoint::Fixed(value) => Some((value, Quality::Good)),
+            Setpoint::Sensor(_) => None,
+        };
+        let pid = Pid::new(control.params);
+        Self { control: control.clone(), pid, sp, sp_at: None, pv_at: None, due: None }
+    }
+
+    fn setpoint(&mut self, reading: &Reading<'_>) -> Result<(), Reason> {
+        if self.sp_at.is_some_and(|last| reading.ts < last) {
+            return Err(Reason::Late);
+        }
+        self.sp_at = Some(reading.ts);
+        self.sp = reading.value.map(|value| (value, reading.quality));
+        self.sp.map(|_| ()).ok_or(Reason::BadQuality)
+    }
+
+    /// Takes a reading of the process variable: the setpoint and what the controller says, or why it says nothing.
+    fn process_variable(&mut self, reading: &Reading<'_>) -> Result<(f64, Quality, PidSample), Reason> {
+        if self.pv_at.is_some_and(|last| reading.ts <= last) {
+            return Err(Reason::Late);
+        }
+        let (Some(pv), Some((sp, sp_quality))) = (reading.value, self.sp) else {
+            self.pid.hold();
+            return Err(Reason::BadQuality);
+        };
+        let half = Span(self.control.period.micros() / 2);
+        let due = self.due.unwrap_or(reading.ts);
+        if reading.ts < due - half {
+            return Err(Reason::Filtered);
+        }
+        if self.pv_at.is_some_and(|last| self.is_outage(reading.ts.since(last))) {
+            self.pid.hold();
+        }
+        let before = self.pid.state();
+        let sample = self.pid.step(sp, pv);
+        if !(sample.v.is_finite() && sample.i.is_finite()) {
+            self.pid.resume(before);
+            self.pid.hold();
+            return Err(Reason::NotFinite);
+        }
+        self.pv_at = Some(reading.ts);
+        self.due = Some(due.clamp(reading.ts - half, reading.ts + half) + self.control.period);
+        Ok((sp, reading.quality.max(sp_quality), sample))
+    }
+
+    fn is_outage(&self, gap: Span) -> bool {
+        gap.micros() > self.control.period.micros().saturating_mul(BRIDGED_PERIODS)
+    }
+
+    fn state(&self) -> LoopState {
+        LoopState {
+            name: self.control.name.clone(),
+            pid: self.pid.state(),
+            sp: self.sp,
+            sp_at: self.sp_at,
+            pv_at: self.pv_at,
+            due: self.due,
+        }
+    }
+
+    fn resume(&mut self, state: &LoopState) {
+        self.pid.resume(state.pid);
+        if matches!(self.control.sp, Setpoint::Sensor(_)) {
+            (self.sp, self.sp_at) = (state.sp, state.sp_at);
+        }
+        (self.pv_at, self.due) = (state.pv_at, state.due);
+    }
+}
+
+impl PidLoops {
+    fn new(loops: &[Loop], columns: ReadingColumns, output: SchemaRef) -> Self {
+        let mut parts = HashMap::<String, Vec<(usize, Part)>>::new();
+        for (n, control) in loops.iter().enumerate() {
+            if let Setpoint::Sensor(sensor) = &control.sp {
+                parts.entry_ref(sensor).or_default().push((n, Part::Setpoint));
+            }
+            parts.entry_ref(&control.pv).or_default().push((n, Part::ProcessVariable));
+        }
+        Self { columns, output, loops: loops.iter().map(Running::new).collect(), parts }
+    }
+
+    /// Shows a reading to every loop it has a part in; it is of use if one of them could use it.
+    fn take(&mut self, reading: &Reading<'_>, out: &mut Outputs) -> Result<(), Reason> {
+        let mut used = Err(Reason::Filtered);
+        for (n, part) in self.parts.get(reading.sensor).into_iter().flatten() {
+            let running = &mut self.loops[*n];
+            let result = match part {
+                Part::Setpoint => running.setpoint(reading),
+                Part::ProcessVariable => running.process_variable(reading).map(|(sp, quality, sample)| {
+                    out.push(reading, &running.control, sp, quality, sample);
+                }),
+            };
+            used = used.or(result);
+        }
+        used
+    }
+}
+
+impl Operator for PidLoops {
+    fn process(&mut self, _port: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()> {
+        let readings = self.columns.read(&rows)?;
+        let mut outputs = Outputs::default();
+        let mut dropped = Dropped::default();
+        for row in 0..rows.num_rows() {
+            dropped.note(readings.get(row).and_then(|reading| self.take(&reading, &mut outputs)));
+        }
+        dropped.tell(out);
+        outputs.rows(&self.output)?.map_or(Ok(()), |rows| out.emit(rows))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::save(KIND, VERSION, &self.loops.iter().map(Running::state).collect::<Vec<_>>())
+    }
+
+    /// Loops are told apart by name: a new loop starts fresh, the state of a loop that is gone is forgotten.
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let saved = snapshot.load::<Vec<LoopState>>(KIND, VERSION)?;
+        for running in &mut self.loops {
+            if let Some(state) = saved.iter().find(|state| state.name == running.control.name) {
+                running.resume(state);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Output rows of one batch, by column.
+#[derive(Debug, Default)]
+struct Outputs {
+    ts: Vec<i64>,
+    sensor: Vec<String>,
+    value: Vec<f64>,
+    quality: Vec<Quality>,
+    name: Vec<String>,
+    sp: Vec<f64>,
+    pv: Vec<f64>,
+    error: Vec<f64>,
+    p: Vec<f64>,
+    i: Vec<f64>,
+    d: Vec<f64>,
+}
+
+impl Outputs {
+    fn push(&mut self, reading: &Reading<'_>, control: &Loop, sp: f64, quality: Quality, sample: PidSample) {
+        self.ts.push(reading.ts.micros());
+        self.sensor.push(control.out.clone());
+        self.value.push(sample.u);
+        self.quality.push(quality);
+        self.name.push(control.name.clone());
+        self.sp.push(sp);
+        self.pv.extend(reading.value);
+        self.error.push(sample.e);
+        self.p.push(sample.p);
+        self.i.push(sample.i);
+        self.d.push(sample.d);
+    }
+
+    fn schema() -> SchemaRef {
+        let number = |name: &str| Field::new(name, DataType::Float64, false);
+        Arc::new(Schema::new(vec![
+            schema::time_field(schema::TS, false),
+            Field::new(schema::SENSOR, DataType::Utf8, false),
+            number(schema::VALUE),
+            Field::new(schema::QUALITY, Quality::data_type(), false),
+            Field::new("loop", DataType::Utf8, false),
+            number("sp"),
+            number("pv"),
+            number("error"),
+            number("p"),
+            number("i"),
+            number("d"),
+        ]))
+    }
+
+    fn rows(self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+        if self.ts.is_empty() {
+            return Ok(None);
+        }
+        let number = |values: Vec<f64>| -> ArrayRef { Arc::new(Float64Array::from(values)) };
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampMicrosecondArray::from(self.ts).with_timezone("UTC")),
+            Arc::new(StringArray::from(self.sensor)),
+            number(self.value),
+            Quality::column(self.quality),
+            Arc::new(StringArray::from(self.name)),
+            number(self.sp),
+            number(self.pv),
+            number(self.error),
+            number(self.p),
+            number(self.i),
+            number(self.d),
+        ];
+        Ok(Some(RecordBatch::try_new(SchemaRef::clone(schema), columns)?))
+    }
+}
+
+/// The kind `pid`.
+#[derive(Debug)]
+pub struct PidKind;
+
+impl OperatorKind for PidKind {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn about(&self) -> &'static str {
+        "controls many loops from one CSV table: process variables in, outputs for tags out"
+    }
+
+    fn example(&self) -> &'static str {
+        r#"[operator.loops]
+type = "pid"
+input = "averages"
+table = "loops.csv"
+"#
+    }
+
+    fn options(&self) -> schemars::Schema {
+        schemars::schema_for!(PidOptions)
+    }
+
+    fn plan(&self, options: &Value, input: &SchemaRef, files: &dyn Files) -> Result<PlannedOperator, Problems> {
+        let options = parse_options::<PidOptions>(options)?;
+        let mut problems = Problems::default();
+        let names = ColumnNames {
+            by: options.by.as_deref(),
+            time: options.time.as_deref(),
+            value: options.value.as_deref(),
+            quality: options.quality.as_deref(),
+        };
+        let columns = ReadingColumns::find(names, input).map_err(|more| problems.0.extend(more.0)).ok();
+        let loops = match files.read(&options.table) {
+            Ok(text) => loop_table::read(&files.path(&options.table), &text),
+            Err(message) => Err(Problem::option("table", message).into()),
+        };
+        let loops = loops.map_err(|more| problems.0.extend(more.0)).ok();
+        let (Some(columns), Some(loops)) = (columns, loops) else { return Err(problems) };
+        let mut reads = loops.iter().map(|l| l.pv.clone()).collect::<Vec<_>>();
+        reads.extend(loops.iter().filter_map(|l| match &l.sp {
+            Setpoint::Sensor(sensor) => Some(sensor.clone()),
+            Setpoint::Fixed(_) => None,
+        }));
+        reads.sort();
+        reads.dedup();
+        let writes = loops.iter().map(|l| l.out.clone()).collect::<Vec<_>>();
+        let lines = loops.iter().map(explain).collect::<Vec<_>>();
+        let output = Outputs::schema();
+        let schema = SchemaRef::clone(&output);
+        let mut planned = PlannedOperator::new(output, move || {
+            Box::new(PidLoops::new(&loops, columns.clone(), SchemaRef::clone(&schema)))
+        })
+        .timed(schema::TS, Span::ZERO)
+        .reading(reads)
+        .writing(writes);
+        planned.explain.extend(lines);
+        Ok(planned)
+    }
+}
+
+fn explain(control: &Loop) -> String {
+    let Loop { name, pv, out, sp, period, .. } = control;
+    let sp = match sp {
+        Setpoint::Fixed(value) => value.to_string(),
+        Setpoint::Sensor(sensor) => format!("\"{sensor}\""),
+    };
+    format!("loop {name}: \"{pv}\" to {sp} by \"{out}\" every {period}")
+}

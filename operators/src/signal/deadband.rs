@@ -1,0 +1,154 @@
+//! Deadband: hands a reading on only when it moved enough, so that noise costs no network and no storage.
+//!
+//! With `band = 0.5` and `max_silence = "10s"`:
+//!
+//! | ts | value | |
+//! | --- | --- | --- |
+//! | 0 s | 20.0 | passes: the first |
+//! | 1 s | 20.4 | is held back |
+//! | 2 s | 20.6 | passes: 0.6 from the last one that passed |
+//! | 3 s | bad | passes, and so does the next good one |
+//! | 14 s | 20.7 | passes: nothing was sent for 10 s |
+//!
+//! A reading without a usable value always passes, so that whoever reads on sees the fault; a change of quality passes too.
+//! Readings are compared in the order in which they come; nothing waits for stragglers. `max_silence` goes by event time
+//! and needs a reading to send: a sensor that fell silent is found by `stale`. Rows held back are counted as `filtered`.
+
+use arrow::datatypes::SchemaRef;
+use lineside_model::{Problem, Problems, Quality, Reason, Span, Timestamp, parse_options};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::operator::Files;
+use crate::reading::{ColumnNames, Reading, ReadingColumns};
+use crate::series::{Follows, Kept, PerSeries, SeriesStep};
+use crate::{OperatorKind, PlannedOperator};
+
+/// Options of `type = "deadband"`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadbandOptions {
+    /// How far the value must move from the last one that passed, in its own unit. At least one of `band` and `percent`.
+    band: Option<f64>,
+    /// The same in percent of the last value that passed; with `band`, the wider of the two counts.
+    percent: Option<f64>,
+    /// A value passes at the latest when this much event time went by since the last one. Default: no such limit.
+    max_silence: Option<Span>,
+    /// Column that tells sensors apart. Default "sensor".
+    by: Option<String>,
+    /// Column of the value. Default "value".
+    value: Option<String>,
+    /// Column of event time. Default "ts".
+    time: Option<String>,
+    /// Column of quality. Default "quality" if the input has it; without one every reading is good.
+    quality: Option<String>,
+    /// How many sensors are followed at most. Default 100000.
+    max_series: Option<usize>,
+}
+
+/// A deadband with checked options.
+#[derive(Debug)]
+pub struct Deadband {
+    band: f64,
+    percent: f64,
+    max_silence: Option<Span>,
+}
+
+/// The last reading of a sensor that passed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Passed {
+    ts: Timestamp,
+    value: Option<f64>,
+    quality: Quality,
+}
+
+impl Deadband {
+    fn passes(&self, last: &Passed, reading: &Reading<'_>) -> bool {
+        let (Some(was), Some(is)) = (last.value, reading.value) else { return true };
+        let width = self.band.max(self.percent / 100.0 * was.abs());
+        reading.quality != last.quality
+            || (is - was).abs() > width
+            || self.max_silence.is_some_and(|longest| reading.ts.since(last.ts) >= longest)
+    }
+}
+
+impl SeriesStep for Deadband {
+    const KIND: &'static str = "deadband";
+    const VERSION: u32 = 1;
+    const FOLLOWS: Follows = Follows::Readings;
+    type State = Option<Passed>;
+    type Output = Kept;
+
+    fn start(&self) -> Self::State {
+        None
+    }
+
+    fn step(&self, last: &mut Self::State, reading: &Reading<'_>, out: &mut Kept) -> Result<(), Reason> {
+        if last.as_ref().is_some_and(|last| !self.passes(last, reading)) {
+            return Err(Reason::Filtered);
+        }
+        *last = Some(Passed { ts: reading.ts, value: reading.value, quality: reading.quality });
+        out.keep(reading);
+        Ok(())
+    }
+}
+
+/// The kind `deadband`.
+#[derive(Debug)]
+pub struct DeadbandKind;
+
+impl OperatorKind for DeadbandKind {
+    fn name(&self) -> &'static str {
+        Deadband::KIND
+    }
+
+    fn about(&self) -> &'static str {
+        "hands a reading on only when it moved by more than a band"
+    }
+
+    fn example(&self) -> &'static str {
+        r#"[operator.quiet]
+type = "deadband"
+input = "plc"
+band = 0.5
+max_silence = "10s"
+"#
+    }
+
+    fn options(&self) -> schemars::Schema {
+        schemars::schema_for!(DeadbandOptions)
+    }
+
+    fn plan(&self, options: &Value, input: &SchemaRef, _files: &dyn Files) -> Result<PlannedOperator, Problems> {
+        let options = parse_options::<DeadbandOptions>(options)?;
+        let mut problems = Problems::default();
+        if options.band.is_none() && options.percent.is_none() {
+            problems.push(Problem::whole("option \"band\" is missing").hint("give band, percent, or both"));
+        }
+        for (name, width) in [("band", options.band), ("percent", options.percent)] {
+            if let Some(found) = width.filter(|w| !(w.is_finite() && *w >= 0.0)) {
+                problems.push(Problem::option(name, format!("expected a number of at least 0, found {found}")));
+            }
+        }
+        if let Some(found) = options.max_silence.filter(|s| *s <= Span::ZERO) {
+            problems.push(Problem::option("max_silence", format!("expected more than no time, found {found}")));
+        }
+        let names = ColumnNames {
+            by: options.by.as_deref(),
+            time: options.time.as_deref(),
+            value: options.value.as_deref(),
+            quality: options.quality.as_deref(),
+        };
+        let columns = ReadingColumns::find(names, input).map_err(|more| problems.0.extend(more.0)).ok();
+        let (Some(columns), true) = (columns, problems.0.is_empty()) else { return Err(problems) };
+        let step = Deadband {
+            band: options.band.unwrap_or(0.0),
+            percent: options.percent.unwrap_or(0.0),
+            max_silence: options.max_silence,
+        };
+        let time = columns.time().to_owned();
+        let planned = PerSeries::plan(step, columns, SchemaRef::clone(input), options.max_series, Vec::new())?;
+        Ok(planned.timed(time, Span::ZERO))
+    }
+}

@@ -1,0 +1,306 @@
+//! Stale: says when a sensor fell silent or got stuck, and when it is well again.
+//!
+//! *Silent* is a matter of the clock: no reading arrived for `silent_after`, going by when readings came off the wire. The
+//! event bears the moment at which the time was up. A sensor named in `expect` is also watched before its first reading.
+//! *Stuck* is a matter of event time: readings come, but the value has not moved by more than `tolerance` for
+//! `unchanged_after`; it takes a reading to say so, at its time. A sensor is well, silent or stuck, one at a time:
+//!
+//! | ts | value | event (`silent_after = "5s"`, `unchanged_after = "3s"`) |
+//! | --- | --- | --- |
+//! | 0 s | 20.0 | |
+//! | 3 s | 20.0 | `stuck` at 3 s, since 0 s |
+//! | 4 s | 20.3 | `recovered` at 4 s, since 0 s |
+//! | 12 s | 20.4 | `silent` at 9 s, since 4 s; `recovered` at 12 s |
+//!
+//! A reading of bad quality or without a value is no reading (counted as `bad_quality`), so a sensor that sends only those
+//! falls silent; with `count_bad = true` it is a sign of life, though it says nothing about being stuck. A reading older
+//! than the last one is a sign of life too, and nothing more. After a restart the time without lineside counts as silence:
+//! nothing was heard.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use lineside_model::{Problem, Problems, Reason, Span, Timestamp, parse_options, schema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::operator::Files;
+use crate::reading::{ColumnNames, Reading, ReadingColumns};
+use crate::series::{Follows, PerSeries, SeriesOutput, SeriesStep};
+use crate::{OperatorKind, PlannedOperator};
+
+/// Options of `type = "stale"`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaleOptions {
+    /// Silent when no reading arrived for this long by the clock. At least one of `silent_after` and `unchanged_after`.
+    silent_after: Option<Span>,
+    /// Stuck when the value did not move for this long in event time.
+    unchanged_after: Option<Span>,
+    /// How far a value may move and still count as unchanged, in its own unit. Default 0.
+    #[serde(default)]
+    tolerance: f64,
+    /// Whether a reading of bad quality is a sign of life. Default false.
+    #[serde(default)]
+    count_bad: bool,
+    /// Sensors that must appear at all: silent from the start is told as well. Default: none.
+    #[serde(default)]
+    expect: Vec<String>,
+    /// Column that tells sensors apart. Default "sensor".
+    by: Option<String>,
+    /// Column of the value. Default "value".
+    value: Option<String>,
+    /// Column of event time. Default "ts".
+    time: Option<String>,
+    /// Column of quality. Default "quality" if the input has it; without one every reading is good.
+    quality: Option<String>,
+    /// How many sensors are followed at most. Default 100000.
+    max_series: Option<usize>,
+}
+
+/// Detection of silent and stuck sensors with checked options.
+#[derive(Debug)]
+pub struct Stale {
+    silent_after: Option<Span>,
+    unchanged_after: Option<Span>,
+    tolerance: f64,
+    count_bad: bool,
+}
+
+/// What is known of one sensor.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Heard {
+    health: Health,
+    /// By the clock: the last sign of life, or when the watch began; `None` until the clock was seen.
+    at: Option<Timestamp>,
+    /// The last reading with a value.
+    last: Option<(Timestamp, f64)>,
+    /// The reading since which the value has not moved.
+    unmoved: Option<(Timestamp, f64)>,
+}
+
+/// How a sensor is, and since when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+enum Health {
+    #[default]
+    Well,
+    Silent {
+        since: Timestamp,
+    },
+    Stuck {
+        since: Timestamp,
+    },
+}
+
+impl Heard {
+    fn tell(&self, ts: Timestamp, sensor: &str, event: &'static str, since: Timestamp, out: &mut Events) {
+        out.ts.push(ts.micros());
+        out.sensor.push(sensor.to_owned());
+        out.event.push(event);
+        out.last_value.push(self.last.map(|(_, value)| value));
+        out.since.push(since.micros());
+    }
+
+    fn sign_of_life(&mut self, reading: &Reading<'_>, out: &mut Events) {
+        if let Some(received_at) = reading.received_at {
+            self.at = Some(self.at.map_or(received_at, |at| at.max(received_at)));
+            if let Health::Silent { since } = self.health {
+                self.health = Health::Well;
+                self.unmoved = None;
+                self.tell(received_at, reading.sensor, "recovered", since, out);
+            }
+        }
+    }
+}
+
+impl Stale {
+    fn watch_value(&self, state: &mut Heard, ts: Timestamp, value: f64, sensor: &str, out: &mut Events) {
+        match state.unmoved {
+            Some((since, was)) if (value - was).abs() <= self.tolerance => {
+                if state.health == Health::Well && self.unchanged_after.is_some_and(|long| ts.since(since) >= long) {
+                    state.health = Health::Stuck { since };
+                    state.tell(ts, sensor, "stuck", since, out);
+                }
+            }
+            Some(_) | None => {
+                state.unmoved = Some((ts, value));
+                if let Health::Stuck { since } = state.health {
+                    state.health = Health::Well;
+                    state.tell(ts, sensor, "recovered", since, out);
+                }
+            }
+        }
+    }
+}
+
+impl SeriesStep for Stale {
+    const KIND: &'static str = "stale";
+    const VERSION: u32 = 1;
+    const FOLLOWS: Follows = Follows::Clock;
+    type State = Heard;
+    type Output = Events;
+
+    fn start(&self) -> Heard {
+        Heard::default()
+    }
+
+    fn step(&self, state: &mut Heard, reading: &Reading<'_>, out: &mut Events) -> Result<(), Reason> {
+        // The clock may be read later than the reading that ends a silence: the silence was there all the same.
+        if let (Some(_), Some(received_at)) = (state.at, reading.received_at)
+            && self.due(state).is_some_and(|due| due <= received_at)
+        {
+            self.elapsed(state, reading.sensor, received_at, out);
+        }
+        let Some(value) = reading.value else {
+            state.at = state.at.or(reading.received_at);
+            if !self.count_bad {
+                return Err(Reason::BadQuality);
+            }
+            state.sign_of_life(reading, out);
+            return Ok(());
+        };
+        let in_order = state.last.is_none_or(|(last, _)| reading.ts >= last);
+        if in_order {
+            state.last = Some((reading.ts, value));
+        }
+        state.sign_of_life(reading, out);
+        if in_order {
+            self.watch_value(state, reading.ts, value, reading.sensor, out);
+        }
+        Ok(())
+    }
+
+    fn due(&self, state: &Heard) -> Option<Timestamp> {
+        match (self.silent_after, state.health) {
+            (None, _) | (Some(_), Health::Silent { .. }) => None,
+            (Some(long), Health::Well | Health::Stuck { .. }) => Some(state.at.map_or(Timestamp::MIN, |at| at + long)),
+        }
+    }
+
+    fn elapsed(&self, state: &mut Heard, sensor: &str, now: Timestamp, out: &mut Events) {
+        match (state.at, self.silent_after) {
+            (Some(at), Some(long)) => {
+                state.health = Health::Silent { since: at };
+                state.tell(at + long, sensor, "silent", at, out);
+            }
+            (None, _) => state.at = Some(now),
+            (Some(_), None) => {}
+        }
+    }
+}
+
+/// Events of one batch, by column.
+#[derive(Debug, Default)]
+pub struct Events {
+    ts: Vec<i64>,
+    sensor: Vec<String>,
+    event: Vec<&'static str>,
+    last_value: Vec<Option<f64>>,
+    since: Vec<i64>,
+}
+
+impl SeriesOutput for Events {
+    fn rows(self, _input: Option<&RecordBatch>, schema: &SchemaRef) -> lineside_model::Result<Option<RecordBatch>> {
+        if self.ts.is_empty() {
+            return Ok(None);
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampMicrosecondArray::from(self.ts).with_timezone("UTC")),
+            Arc::new(StringArray::from(self.sensor)),
+            Arc::new(StringArray::from(self.event)),
+            Arc::new(Float64Array::from(self.last_value)),
+            Arc::new(TimestampMicrosecondArray::from(self.since).with_timezone("UTC")),
+        ];
+        Ok(Some(RecordBatch::try_new(SchemaRef::clone(schema), columns)?))
+    }
+}
+
+fn events() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        schema::time_field(schema::TS, false),
+        Field::new(schema::SENSOR, DataType::Utf8, false),
+        Field::new("event", DataType::Utf8, false),
+        Field::new("last_value", DataType::Float64, true),
+        schema::time_field("since", false),
+    ]))
+}
+
+/// The kind `stale`.
+#[derive(Debug)]
+pub struct StaleKind;
+
+impl OperatorKind for StaleKind {
+    fn name(&self) -> &'static str {
+        Stale::KIND
+    }
+
+    fn about(&self) -> &'static str {
+        "tells when a sensor fell silent or got stuck, and when it recovered"
+    }
+
+    fn example(&self) -> &'static str {
+        r#"[operator.sensor_watch]
+type = "stale"
+input = "plc"
+silent_after = "5s"
+unchanged_after = "2m"
+tolerance = 0.01
+expect = ["oven1.temperature", "oven2.temperature"]
+"#
+    }
+
+    fn options(&self) -> schemars::Schema {
+        schemars::schema_for!(StaleOptions)
+    }
+
+    fn plan(&self, options: &Value, input: &SchemaRef, _files: &dyn Files) -> Result<PlannedOperator, Problems> {
+        let options = parse_options::<StaleOptions>(options)?;
+        let mut problems = Problems::default();
+        check(&options, &mut problems);
+        let names = ColumnNames {
+            by: options.by.as_deref(),
+            time: options.time.as_deref(),
+            value: options.value.as_deref(),
+            quality: options.quality.as_deref(),
+        };
+        let columns = ReadingColumns::find(names, input).map_err(|more| problems.0.extend(more.0)).ok();
+        if options.silent_after.is_some() && columns.as_ref().is_some_and(|c| !c.has_received_at()) {
+            let name = schema::RECEIVED_AT;
+            problems.push(
+                Problem::option("silent_after", format!("the input has no column \"{name}\" to tell silence by"))
+                    .hint("read from the source itself, or select received_at in the query"),
+            );
+        }
+        let (Some(columns), true) = (columns, problems.0.is_empty()) else { return Err(problems) };
+        let step = Stale {
+            silent_after: options.silent_after,
+            unchanged_after: options.unchanged_after,
+            tolerance: options.tolerance,
+            count_bad: options.count_bad,
+        };
+        let planned = PerSeries::plan(step, columns, events(), options.max_series, options.expect)?;
+        Ok(planned.timed(schema::TS, Span::ZERO))
+    }
+}
+
+fn check(options: &StaleOptions, problems: &mut Problems) {
+    if options.silent_after.is_none() && options.unchanged_after.is_none() {
+        let hint = "give silent_after, unchanged_after, or both";
+        problems.push(Problem::whole("there is nothing to watch for").hint(hint));
+    }
+    for (name, long) in [("silent_after", options.silent_after), ("unchanged_after", options.unchanged_after)] {
+        if let Some(found) = long.filter(|l| *l <= Span::ZERO) {
+            problems.push(Problem::option(name, format!("expected more than no time, found {found}")));
+        }
+    }
+    if !(options.tolerance.is_finite() && options.tolerance >= 0.0) {
+        let found = options.tolerance;
+        problems.push(Problem::option("tolerance", format!("expected a number of at least 0, found {found}")));
+    }
+    if !options.expect.is_empty() && options.silent_after.is_none() {
+        problems
+            .push(Problem::option("expect", "sensors can be missed only with silent_after").hint("add silent_after"));
+    }
+}

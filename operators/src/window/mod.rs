@@ -1,0 +1,221 @@
+//! Windows: what a stretch of time says about each sensor, put out when the stretch is over.
+//!
+//! Tumbling windows follow one another (every second, the last second); hopping windows overlap (every 5 s, the last
+//! minute). A window closes when the watermark reaches its end. A reading that comes later is counted as late, unless an
+//! overlapping window that it belongs to is still open. A reading without event time is counted and dropped; one of bad
+//! quality takes part unless the query leaves it out. Nothing is put out for a window without readings.
+//!
+//! `docs/windows.md` says how it works and what bounds it.
+
+mod aggregate;
+mod assign;
+mod keys;
+mod output;
+mod runs;
+mod slice;
+mod sliding;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use lineside_model::schema::time_field;
+use lineside_model::{Problem, Problems, Span};
+
+use self::aggregate::{Layout, WindowAggregate};
+use self::assign::{Grid, SPAN_LIMIT};
+use crate::aggregate::update_type;
+pub use crate::aggregate::{AggregateFunction, result_type};
+use crate::{PlannedOperator, TimeColumn};
+
+/// The column of a window's first moment.
+pub const WINDOW_START: &str = "window_start";
+/// The column of the moment after a window's last.
+pub const WINDOW_END: &str = "window_end";
+/// The most windows that one reading may belong to.
+pub const OVERLAP_LIMIT: i64 = 100_000;
+
+/// How windows follow one another. All start at multiples of the slide since 1970-01-01T00:00:00Z, plus the offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowKind {
+    /// One after the other.
+    Tumble {
+        /// How long each is.
+        size: Span,
+        /// What their starts are shifted by.
+        offset: Span,
+    },
+    /// A new one every `slide`, overlapping if that is less than `size`. If it is more, readings between two windows are
+    /// counted as filtered.
+    Hop {
+        /// How long each is.
+        size: Span,
+        /// How long after the start of one the next starts.
+        slide: Span,
+        /// What their starts are shifted by.
+        offset: Span,
+    },
+}
+
+impl WindowKind {
+    fn parts(&self) -> (Span, Span, Span) {
+        match *self {
+            Self::Tumble { size, offset } => (size, size, offset),
+            Self::Hop { size, slide, offset } => (size, slide, offset),
+        }
+    }
+}
+
+/// One aggregate of a windowed query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregateSpec {
+    /// What is computed.
+    pub function: AggregateFunction,
+    /// The input column it is computed over; `None` for `count(*)`.
+    pub column: Option<usize>,
+    /// The output column.
+    pub name: String,
+}
+
+/// A windowed aggregation. Columns are counted from 0 in the input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowSpec {
+    /// How windows follow one another.
+    pub kind: WindowKind,
+    /// The column of event time that windows are cut by.
+    pub time: usize,
+    /// How far that column may be behind the watermark, see [`TimeColumn::delay`].
+    pub time_delay: Span,
+    /// The columns that rows are grouped by.
+    pub keys: Vec<usize>,
+    /// What is computed for each window and group.
+    pub aggregates: Vec<AggregateSpec>,
+}
+
+/// Checks a windowed aggregation over an input. It puts out `window_start`, `window_end`, the keys and the aggregates, in the
+/// order of `window_end`, and within a window in the order in which keys first appeared.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn plan(spec: WindowSpec, input: &SchemaRef) -> Result<PlannedOperator, Problems> {
+    let mut problems = Problems::default();
+    let (size, slide, offset) = spec.kind.parts();
+    check_kind(size, slide, spec.time_delay, &mut problems);
+    let column = |at: usize, problems: &mut Problems| {
+        let field = input.fields().get(at);
+        if field.is_none() {
+            problems.push(Problem::whole(format!("the input has no column number {at}")));
+        }
+        field
+    };
+    if let Some(time) = column(spec.time, &mut problems)
+        && !matches!(time.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _))
+    {
+        let problem =
+            format!("windows are cut by a timestamp in microseconds, \"{}\" is {}", time.name(), time.data_type());
+        problems.push(Problem::whole(problem).hint("use the event time of the input, or CAST(… AS TIMESTAMP(6))"));
+    }
+
+    let mut fields = vec![time_field(WINDOW_START, false), time_field(WINDOW_END, false)];
+    let mut key_types = Vec::new();
+    for key in &spec.keys {
+        let Some(key) = column(*key, &mut problems) else { continue };
+        if !keys::is_supported(key.data_type()) {
+            let problem = format!("rows cannot be grouped by \"{}\", which is {}", key.name(), key.data_type());
+            problems.push(Problem::whole(problem).hint("group by a number, a text, a boolean or a time"));
+        }
+        key_types.push(key.data_type().clone());
+        fields.push(key.as_ref().clone());
+    }
+    let mut values = Vec::new();
+    let mut aggregates = Vec::new();
+    for AggregateSpec { function, column: at, name } in &spec.aggregates {
+        let input = at.and_then(|at| column(at, &mut problems));
+        match result_type(function, input.map(|field| field.data_type())) {
+            Err(problem) => problems.push(problem),
+            Ok(result) => fields.push(Field::new(name, result, *function != AggregateFunction::Count)),
+        }
+        let read = input.map(|field| update_type(function, field.data_type()));
+        aggregates.push((*function, at.zip(read).map(|read| place(&mut values, read))));
+    }
+    let mut names = BTreeSet::new();
+    for field in fields.iter().filter(|field| !names.insert(field.name().clone())) {
+        let problem = Problem::whole(format!("two output columns are named \"{}\"", field.name()));
+        problems.push(problem.hint("name one of them with AS"));
+    }
+    if !problems.0.is_empty() {
+        return Err(problems);
+    }
+
+    let partition_by =
+        (!spec.keys.is_empty()).then(|| spec.keys.iter().map(|key| input.field(*key).name().clone()).collect());
+    let explain = explain(&spec);
+    let output = Arc::new(Schema::new(fields));
+    let times = [(WINDOW_END, spec.time_delay), (WINDOW_START, Span(size.micros() + spec.time_delay.micros()))];
+    let layout = Arc::new(Layout {
+        grid: Grid::new(size, slide, offset),
+        time: spec.time,
+        time_delay: spec.time_delay,
+        keys: spec.keys,
+        key_types,
+        values,
+        aggregates,
+        output: SchemaRef::clone(&output),
+    });
+    // Once here, so that what could not be built is told now and not by a worker.
+    WindowAggregate::new(Arc::clone(&layout)).map_err(|error| Problem::whole(error.to_string()))?;
+    let build = move || -> Box<dyn crate::Operator> {
+        Box::new(WindowAggregate::new(Arc::clone(&layout)).expect("it was built once when it was planned"))
+    };
+    let times = times.into_iter().map(|(name, delay)| TimeColumn { name: name.to_owned(), delay }).collect();
+    Ok(PlannedOperator { partition_by, explain, times, ..PlannedOperator::new(output, build) })
+}
+
+fn check_kind(size: Span, slide: Span, time_delay: Span, problems: &mut Problems) {
+    let mut sound = true;
+    for (what, span) in [("size", size), ("slide", slide)] {
+        if span <= Span::ZERO || span > SPAN_LIMIT {
+            let problem = Problem::whole(format!("the window's {what} must be positive, found {span}"));
+            problems.push(problem.hint("write a duration such as INTERVAL '10' SECOND, below 36,000 years"));
+            sound = false;
+        }
+    }
+    if sound && size.micros() / slide.micros() > OVERLAP_LIMIT {
+        let problem = format!("windows of {size} every {slide} put each row into more than {OVERLAP_LIMIT} windows");
+        problems.push(Problem::whole(problem).hint("use a longer slide or a shorter size"));
+    }
+    if time_delay < Span::ZERO || time_delay > SPAN_LIMIT {
+        problems.push(Problem::whole(format!("the delay of the time column is {time_delay}, it must not be negative")));
+    }
+}
+
+/// Where `value` is in `values`, added if it is new.
+fn place<T: PartialEq>(values: &mut Vec<T>, value: T) -> usize {
+    values.iter().position(|known| *known == value).unwrap_or_else(|| {
+        values.push(value);
+        values.len() - 1
+    })
+}
+
+fn explain(spec: &WindowSpec) -> Vec<String> {
+    let (size, slide, offset) = spec.kind.parts();
+    let shift = if offset == Span::ZERO { String::new() } else { format!(" + {offset}") };
+    let slices = Grid::new(size, slide, offset).slices_per_window();
+    let mut lines = vec![
+        format!(
+            "windows of {size} every {slide}, from 1970-01-01T00:00:00Z{shift}, closed when the watermark reaches their end"
+        ),
+        "rows of closed windows are dropped and counted as late".to_owned(),
+        format!("state: one entry per aggregate, group and slice that has rows; {slices} slices to a window"),
+        "groups are forgotten when they are in no open window".to_owned(),
+    ];
+    if slide > size {
+        lines.push(format!(
+            "windows of {size} every {slide} leave gaps: rows in them are dropped and counted as filtered"
+        ));
+    }
+    if spec.aggregates.iter().any(|a| matches!(a.function, AggregateFunction::Percentile { exact: true, .. })) {
+        lines.push("percentile_cont keeps every value of the open windows, 8 bytes each".to_owned());
+    }
+    lines
+}

@@ -1,0 +1,95 @@
+//! Closed windows on their way out, many small ones in one batch.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::{cast, concat};
+use arrow::datatypes::{DataType, SchemaRef};
+use lineside_model::Result;
+
+use super::keys::Keys;
+use super::slice::Slice;
+use crate::Emitter;
+
+/// The most rows of a batch.
+const BATCH_ROWS: usize = 8192;
+
+/// Rows of closed windows that were not put out yet.
+#[derive(Debug)]
+pub(super) struct Output {
+    schema: SchemaRef,
+    batch_rows: usize,
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    ids: Vec<u32>,
+    aggregates: Vec<Vec<ArrayRef>>,
+}
+
+impl Output {
+    /// Nothing yet.
+    pub(super) fn new(schema: SchemaRef, aggregates: usize) -> Self {
+        let batch_rows = schema.fields().iter().map(|field| distinct_limit(field.data_type())).min();
+        Self {
+            schema,
+            batch_rows: batch_rows.unwrap_or(BATCH_ROWS).min(BATCH_ROWS),
+            starts: Vec::new(),
+            ends: Vec::new(),
+            ids: Vec::new(),
+            aggregates: vec![Vec::new(); aggregates],
+        }
+    }
+
+    /// Adds a closed window.
+    pub(super) fn push(&mut self, bounds: &Range<i64>, window: &Slice) -> Result<()> {
+        let rows = self.ids.len() + window.keys().len();
+        self.ids.extend_from_slice(window.keys());
+        self.starts.resize(rows, bounds.start);
+        self.ends.resize(rows, bounds.end);
+        for (pieces, partial) in self.aggregates.iter_mut().zip(window.partials()) {
+            pieces.push(partial.emit()?);
+        }
+        Ok(())
+    }
+
+    /// Whether a batch is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.ids.len() >= self.batch_rows
+    }
+
+    /// Puts everything out.
+    pub(super) fn flush(&mut self, keys: &dyn Keys, out: &mut dyn Emitter) -> Result<()> {
+        let rows = self.ids.len();
+        if rows == 0 {
+            return Ok(());
+        }
+        let times = |values: &mut Vec<i64>| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(std::mem::take(values)).with_timezone("UTC"))
+        };
+        let mut columns = vec![times(&mut self.starts), times(&mut self.ends)];
+        columns.extend(keys.columns(&self.ids)?);
+        self.ids.clear();
+        for pieces in &mut self.aggregates {
+            columns.push(concat(&pieces.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?);
+            pieces.clear();
+        }
+        for start in (0..rows).step_by(self.batch_rows) {
+            let len = self.batch_rows.min(rows - start);
+            let cast = |(column, field): (&ArrayRef, &Arc<arrow::datatypes::Field>)| {
+                cast(&column.slice(start, len), field.data_type())
+            };
+            let columns = columns.iter().zip(self.schema.fields()).map(cast).collect::<std::result::Result<_, _>>()?;
+            out.emit(RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// How many rows of a column may all be different: a dictionary has no more words than its keys can count.
+fn distinct_limit(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Dictionary(key, _) if **key == DataType::Int8 => 1 << 7,
+        DataType::Dictionary(key, _) if **key == DataType::UInt8 => 1 << 8,
+        _ => BATCH_ROWS,
+    }
+}

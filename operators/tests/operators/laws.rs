@@ -1,0 +1,203 @@
+//! Laws that every operator obeys, whatever it does: how its input is cut into batches and when it is stopped and started
+//! again makes no difference, and what it keeps is bounded. A kind in the registry is a subject by its example; further
+//! subjects are named in [`more_subjects`].
+
+use lineside_model::{Quality, Timestamp, schema};
+use lineside_operators::{OPERATORS, OperatorKind, PlannedOperator};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::kit::{OneFile, Row, Seen, batch, plan, restarted};
+
+const LOOPS: &str = "loop,pv,out,sp,period,kp,ki,kd,u_min,u_max,rate_up,anti_windup
+one,oven1.temperature,oven1.power,tag:oven1.setpoint,1s,2,0.5,1,0,100,40,clamp
+two,oven2.temperature,oven2.power,150,2s,2,0.5,0,0,100,,none
+";
+const SENSORS: [&str; 4] = ["oven1.temperature", "oven2.temperature", "oven1.setpoint", "door"];
+
+#[derive(Clone, Debug)]
+enum Event {
+    Reading(Row),
+    Watermark(Timestamp),
+    Clock(Timestamp),
+}
+
+/// Operators under the laws beside the examples of the registry: options that take other paths.
+fn more_subjects() -> Vec<(&'static str, PlannedOperator)> {
+    [
+        ("deadband", "percent = 5.0\nmax_series = 2"),
+        ("alarm", "low = 100.0\nhigh = 180.0\nheld_for = \"3s\"\nmax_series = 2"),
+        ("stale", "silent_after = \"4s\"\nunchanged_after = \"2s\"\ntolerance = 60.0\ncount_bad = true"),
+    ]
+    .map(|(kind, options)| (kind, plan(kind, options, LOOPS).expect("the options are right")))
+    .into()
+}
+
+fn subjects() -> Vec<(&'static str, PlannedOperator)> {
+    let examples = OPERATORS.iter().map(|kind| (kind.name(), example(*kind)));
+    examples.chain(more_subjects()).collect()
+}
+
+/// Plans the one table of a kind's example.
+fn example(kind: &dyn OperatorKind) -> PlannedOperator {
+    let file = toml::from_str::<Value>(kind.example()).expect("an example is TOML");
+    let tables = file["operator"].as_object().expect("an example has a table [operator.NAME]");
+    let mut options = tables.values().next().and_then(Value::as_object).expect("it has one table").clone();
+    assert_eq!(options.remove("type"), Some(Value::from(kind.name())));
+    assert!(options.remove("input").is_some(), "an example names its input");
+    kind.plan(&Value::Object(options), &schema::readings(), &OneFile(LOOPS)).expect("an example can be planned")
+}
+
+fn reading(at: i64) -> impl Strategy<Value = Row> {
+    let value = prop_oneof![
+        6 => (90.0..210.0).prop_map(Some),
+        3 => prop::sample::select(vec![100.0, 180.0, 195.0, 200.0]).prop_map(Some),
+        1 => prop::sample::select(vec![None, Some(f64::NAN), Some(f64::INFINITY), Some(f64::MAX), Some(-0.0)]),
+    ];
+    let quality = prop_oneof![8 => Just(Quality::Good), 1 => Just(Quality::Uncertain), 1 => Just(Quality::Bad)];
+    let early = prop_oneof![5 => Just(0), 1 => 0..3_000_000i64];
+    (prop::sample::select(SENSORS.to_vec()), value, quality, early).prop_map(move |(sensor, value, quality, early)| {
+        Row { ts: Timestamp(at - early), sensor: sensor.to_owned(), value, quality, received_at: Timestamp(at) }
+    })
+}
+
+/// Up to a hundred events, half a second apart, some readings up to three seconds out of order.
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    vec(0..10u8, 0..100).prop_flat_map(|kinds| {
+        (0i64..)
+            .zip(kinds)
+            .map(|(n, kind)| {
+                let at = n * 500_000;
+                match kind {
+                    0 => Just(Event::Watermark(Timestamp(at - 3_000_000))).boxed(),
+                    1 => Just(Event::Clock(Timestamp(at))).boxed(),
+                    _ => reading(at).prop_map(Event::Reading).boxed(),
+                }
+            })
+            .collect::<Vec<_>>()
+    })
+}
+
+/// Runs an operator over events: readings in batches of at most `batch_max`, saved and restored before those events whose
+/// number is in `restarts`.
+fn run(planned: &PlannedOperator, events: &[Event], batch_max: usize, restarts: &[usize]) -> Seen {
+    let mut seen = Seen::default();
+    let mut operator = (planned.build)();
+    let mut waiting = Vec::new();
+    for (n, event) in events.iter().enumerate() {
+        let restart = restarts.contains(&n);
+        if restart || waiting.len() >= batch_max || !matches!(event, Event::Reading(_)) {
+            operator.process(0, batch(&std::mem::take(&mut waiting)), &mut seen).expect("rows are no error");
+        }
+        if restart {
+            operator = restarted(planned, operator.as_ref());
+        }
+        match event {
+            Event::Reading(row) => waiting.push(row.clone()),
+            Event::Watermark(ts) => operator.advance(*ts, &mut seen).expect("time is no error"),
+            Event::Clock(ts) => operator.tick(*ts, &mut seen).expect("time is no error"),
+        }
+    }
+    operator.process(0, batch(&waiting), &mut seen).expect("rows are no error");
+    operator.advance(Timestamp::MAX, &mut seen).expect("time is no error");
+    seen
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn how_input_is_cut_into_batches_makes_no_difference(events in events(), batch_max in 1..20usize) {
+        for (kind, planned) in subjects() {
+            let whole = run(&planned, &events, usize::MAX, &[]);
+            prop_assert_eq!(&whole, &run(&planned, &events, batch_max, &[]), "{} in batches of {}", kind, batch_max);
+            prop_assert_eq!(&whole, &run(&planned, &events, 1, &[]), "{} row by row", kind);
+        }
+    }
+
+    #[test]
+    fn stopping_and_starting_again_makes_no_difference(events in events(), restarts in vec(0..100usize, 1..5)) {
+        for (kind, planned) in subjects() {
+            let whole = run(&planned, &events, usize::MAX, &[]);
+            prop_assert_eq!(&whole, &run(&planned, &events, usize::MAX, &restarts), "{} restarted", kind);
+        }
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_output(events in events()) {
+        for ((kind, planned), (_, again)) in subjects().into_iter().zip(subjects()) {
+            prop_assert_eq!(run(&planned, &events, 7, &[]), run(&again, &events, 7, &[]), "{}", kind);
+        }
+    }
+
+    #[test]
+    fn no_more_rows_are_dropped_than_came(events in events()) {
+        let came = events.iter().filter(|event| matches!(event, Event::Reading(_))).count();
+        for (kind, planned) in subjects() {
+            let dropped = run(&planned, &events, 7, &[]).dropped.values().sum::<usize>();
+            prop_assert!(dropped <= came, "{} dropped {} of {}", kind, dropped, came);
+        }
+    }
+}
+
+#[test]
+fn nothing_comes_of_nothing() {
+    for (kind, planned) in subjects() {
+        assert_eq!(run(&planned, &[], 1, &[]), Seen::default(), "{kind}");
+    }
+}
+
+#[test]
+fn output_has_the_planned_columns_and_its_times_are_among_them() {
+    for (kind, planned) in subjects() {
+        for time in &planned.times {
+            let field = planned.output.field_with_name(&time.name).expect("a time column is a column");
+            assert_eq!(field.data_type(), &schema::time_type(), "{kind}");
+        }
+    }
+}
+
+/// With room for two sensors, what is saved does not grow with further ones.
+#[test]
+fn state_is_bounded_when_sensors_are_not() {
+    let saved = |planned: &PlannedOperator, sensors: i64| {
+        let rows = (0..sensors).map(|n| Row {
+            ts: Timestamp(n),
+            sensor: format!("sensor{n:06}"),
+            value: Some(500.0),
+            quality: Quality::Good,
+            received_at: Timestamp(n),
+        });
+        let mut operator = (planned.build)();
+        operator.process(0, batch(&rows.collect::<Vec<_>>()), &mut Seen::default()).expect("rows are no error");
+        operator.snapshot().expect("state can be saved").len()
+    };
+    for kind in OPERATORS {
+        let keyed = kind.options().pointer("/properties/max_series").is_some();
+        let planned = if keyed {
+            let options = match kind.name() {
+                "deadband" => "band = 1.0\nmax_series = 2",
+                "alarm" => "high = 1.0\nmax_series = 2",
+                "stale" => "silent_after = \"1s\"\nmax_series = 2",
+                other => unreachable!("add options with max_series = 2 for {other}"),
+            };
+            plan(kind.name(), options, LOOPS).expect("the options are right")
+        } else {
+            example(*kind)
+        };
+        assert_eq!(saved(&planned, 3), saved(&planned, 3_000), "{}", kind.name());
+    }
+}
+
+#[test]
+fn every_kind_says_what_it_is() {
+    for kind in OPERATORS {
+        assert!(!kind.about().is_empty() && !kind.about().ends_with('.'), "{}", kind.name());
+        let options = kind.options();
+        let properties = options.pointer("/properties").and_then(Value::as_object).expect("options are a table");
+        for (name, property) in properties {
+            assert!(property.get("description").is_some(), "{}: option {name} is not described", kind.name());
+        }
+    }
+}

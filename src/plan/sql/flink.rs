@@ -1,0 +1,76 @@
+//! Queries copied from Flink run as they are: their long form of window functions is brought into the short one.
+//!
+//! | written | read as |
+//! | --- | --- |
+//! | `TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))` | `TUMBLE(readings, ts, INTERVAL '1' MINUTE)` |
+//! | `TABLE(HOP(DATA => TABLE readings, TIMECOL => DESCRIPTOR(ts), …))` | `HOP(DATA => readings, TIMECOL => ts, …)` |
+//!
+//! Only tokens are taken away, none is moved or made up, so the places in error messages stay those of the text.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// The tokens without `TABLE( … )` around a window function and `TABLE` and `DESCRIPTOR( … )` within it.
+pub(super) fn short_form(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let mut keep = vec![true; tokens.len()];
+    for start in 0..tokens.len() {
+        let wrapped = is_word(tokens, start, "table")
+            && is(tokens, start + 1, &Token::LParen)
+            && matches!(tokens.get(start + 2).map(|t| &t.token), Some(Token::Word(_)))
+            && is(tokens, start + 3, &Token::LParen);
+        if wrapped && let Some(end) = closing(tokens, start + 1) {
+            drop_at(&mut keep, &[start, start + 1, end]);
+            shorten_arguments(tokens, start + 4, end, &mut keep);
+        }
+        let window = is_word(tokens, start, "tumble") || is_word(tokens, start, "hop");
+        if window
+            && is(tokens, start + 1, &Token::LParen)
+            && let Some(end) = closing(tokens, start + 1)
+        {
+            shorten_arguments(tokens, start + 2, end, &mut keep);
+        }
+    }
+    tokens.iter().zip(keep).filter(|(_, keep)| *keep).map(|(token, _)| token.clone()).collect()
+}
+
+fn shorten_arguments(tokens: &[TokenWithSpan], start: usize, end: usize, keep: &mut [bool]) {
+    for n in start..end {
+        let follows = |token| is(tokens, n + 1, token);
+        if is_word(tokens, n, "table") && matches!(tokens.get(n + 1).map(|t| &t.token), Some(Token::Word(_))) {
+            drop_at(keep, &[n]);
+        } else if is_word(tokens, n, "descriptor")
+            && follows(&Token::LParen)
+            && let Some(close) = closing(tokens, n + 1)
+        {
+            drop_at(keep, &[n, n + 1, close]);
+        }
+    }
+}
+
+fn drop_at(keep: &mut [bool], places: &[usize]) {
+    for place in places {
+        keep[*place] = false;
+    }
+}
+
+fn is(tokens: &[TokenWithSpan], at: usize, token: &Token) -> bool {
+    tokens.get(at).is_some_and(|t| t.token == *token)
+}
+
+fn is_word(tokens: &[TokenWithSpan], at: usize, word: &str) -> bool {
+    let found = tokens.get(at).map(|t| &t.token);
+    matches!(found, Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+}
+
+/// Where the parenthesis opened at `open` is closed.
+fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    for (n, token) in tokens.iter().enumerate().skip(open) {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 1 => return Some(n),
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}

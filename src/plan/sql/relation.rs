@@ -1,0 +1,169 @@
+//! A relation that is still to be computed: what is read, which rows of it, which columns, and the windows they are put into.
+//!
+//! Projections and filters that follow each other are gathered here and run as one step.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Column, DFSchema, Result as PlanResult};
+use datafusion::logical_expr::Expr;
+use lineside_operators::TimeColumn;
+
+use super::StepInput;
+use super::window::{Cut, WINDOW_END, WINDOW_START};
+
+/// Stands before the name of a column that is an edge of the window and so not yet computed.
+const EDGE: &str = "window";
+
+/// A relation that is still to be computed.
+#[derive(Clone, Debug)]
+pub(super) struct Relation {
+    /// What is read.
+    pub(super) input: StepInput,
+    pub(super) schema: SchemaRef,
+    pub(super) times: Vec<TimeColumn>,
+    /// Which rows, over the columns read.
+    pub(super) filter: Option<Expr>,
+    /// What comes out, over the columns read and the edges of the window.
+    pub(super) columns: Vec<Expr>,
+    pub(super) window: Option<Window>,
+}
+
+/// The windows that rows are put into.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub(super) cut: Cut,
+    /// The event time among the columns read.
+    pub(super) time: usize,
+}
+
+impl Relation {
+    /// All rows and columns of an input.
+    pub(super) fn of(input: StepInput, schema: SchemaRef, times: Vec<TimeColumn>) -> Self {
+        let columns = schema.fields().iter().map(|field| column(field.name())).collect();
+        Self { input, schema, times, filter: None, columns, window: None }
+    }
+
+    /// `expr` over the columns named by `names`, which are those of this relation, as one over the columns read.
+    pub(super) fn resolve(&self, expr: &Expr, names: &DFSchema) -> PlanResult<Expr> {
+        expr.clone()
+            .transform_up(|part| match &part {
+                Expr::Column(name) => Ok(Transformed::yes(self.columns[names.index_of_column(name)?].clone())),
+                _ => Ok(Transformed::no(part)),
+            })
+            .data()
+            .map(|expr| expr.unalias_nested().data)
+    }
+
+    /// The column read that `expr` is, unchanged.
+    pub(super) fn plain(&self, expr: &Expr) -> Option<usize> {
+        match expr {
+            Expr::Column(column) if column.relation.is_none() => self.schema.index_of(&column.name).ok(),
+            _ => None,
+        }
+    }
+
+    /// The event time that `expr` is.
+    pub(super) fn time(&self, expr: &Expr) -> Option<(usize, &TimeColumn)> {
+        let place = self.plain(expr)?;
+        let name = self.schema.field(place).name();
+        self.times.iter().find(|time| time.name == *name).map(|time| (place, time))
+    }
+
+    /// Whether a column that takes work to compute is used more than once by `expressions`.
+    pub(super) fn computes_twice(&self, expressions: &[Expr], names: &DFSchema) -> PlanResult<bool> {
+        let mut uses = HashMap::<usize, usize>::new();
+        for expr in expressions {
+            for column in all_columns(expr)? {
+                *uses.entry(names.index_of_column(&column)?).or_default() += 1;
+            }
+        }
+        let cheap = |n: &usize| matches!(self.columns[*n], Expr::Column(_) | Expr::Literal(..));
+        Ok(uses.iter().any(|(n, count)| *count > 1 && !cheap(n)))
+    }
+
+    /// Whether it is what it reads, under these names.
+    pub(super) fn is_whole(&self, names: &[String]) -> bool {
+        let fields = self.schema.fields();
+        self.filter.is_none()
+            && self.window.is_none()
+            && names.len() == fields.len()
+            && fields.iter().zip(names).all(|(field, name)| field.name() == name)
+            && self.columns.iter().enumerate().all(|(n, expr)| self.plain(expr) == Some(n))
+    }
+}
+
+/// A column that is read.
+pub(super) fn column(name: &str) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}
+
+/// Start and end of the window.
+pub(super) fn edges() -> [Expr; 2] {
+    [WINDOW_START, WINDOW_END].map(|name| Expr::Column(Column::new(Some(EDGE), name)))
+}
+
+/// Whether `expr` uses start or end of the window.
+pub(super) fn uses_edges(expr: &Expr) -> PlanResult<bool> {
+    let edges = edges();
+    expr.exists(|part| Ok(edges.contains(part)))
+}
+
+/// `expr` with start and end of the window taken from these columns.
+pub(super) fn with_edges(expr: Expr, names: &[String; 2]) -> PlanResult<Expr> {
+    let edges = edges();
+    expr.transform_up(|part| match edges.iter().position(|edge| *edge == part) {
+        Some(n) => Ok(Transformed::yes(column(&names[n]))),
+        None => Ok(Transformed::no(part)),
+    })
+    .data()
+}
+
+/// `name`, or with a number behind it if that is taken.
+pub(super) fn unused(name: &str, taken: impl Fn(&str) -> bool) -> String {
+    let mut found = name.to_owned();
+    let mut n = 2;
+    while taken(&found) {
+        found = format!("{name}_{n}");
+        n += 1;
+    }
+    found
+}
+
+fn all_columns(expr: &Expr) -> PlanResult<Vec<Column>> {
+    let mut found = Vec::new();
+    expr.apply(|part| {
+        if let Expr::Column(column) = part {
+            found.push(column.clone());
+        }
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+impl Relation {
+    /// The event times among `columns`, each under its name.
+    pub(super) fn times_of(&self, columns: &[(Expr, String)]) -> Vec<TimeColumn> {
+        let kept = |(expr, name): &(Expr, String)| {
+            let (_, time) = self.time(expr)?;
+            Some(TimeColumn { name: name.clone(), delay: time.delay })
+        };
+        columns.iter().filter_map(kept).collect()
+    }
+
+    /// Which of `columns` are columns read, unchanged: name here, name there.
+    pub(super) fn lineage_of(&self, columns: &[(Expr, String)]) -> Vec<(String, String)> {
+        let kept = |(expr, name): &(Expr, String)| {
+            let place = self.plain(expr)?;
+            Some((name.clone(), self.schema.field(place).name().clone()))
+        };
+        columns.iter().filter_map(kept).collect()
+    }
+
+    /// The schema as DataFusion wants it.
+    pub(super) fn df_schema(&self) -> PlanResult<DFSchema> {
+        DFSchema::try_from(Arc::clone(&self.schema))
+    }
+}

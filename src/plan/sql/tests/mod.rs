@@ -1,0 +1,6 @@
+//! Queries over text tables: what comes out, and what is refused and where.
+
+mod harness;
+mod refused;
+mod select;
+mod windows;
