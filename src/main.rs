@@ -1,4 +1,4 @@
-//! The `lineside` command: what it can do is in `lineside::cli`.
+//! The `lineside` command: parses the command line, carries it out, and is the only place that tells what went wrong.
 
 use std::process::ExitCode;
 
@@ -6,5 +6,8 @@ use clap::Parser;
 use lineside::cli::Cli;
 
 fn main() -> ExitCode {
-    Cli::parse().run()
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
 }

@@ -11,6 +11,7 @@
 
 pub mod backoff;
 pub mod codec;
+pub mod file;
 pub mod modbus;
 pub mod position;
 pub mod registry;

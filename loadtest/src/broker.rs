@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use lineside_model::{Error, Result};
 use rumqttd::{Config, ConnectionSettings, RouterConfig, ServerSettings};
+use tokio::net::TcpSocket;
 
 /// How often, and each time how long, one waits for the broker to listen.
 const ATTEMPTS: u32 = 1_000;
@@ -36,10 +37,8 @@ impl Broker {
                 .hint("choose another port, or 0 for any free one")
                 .caused_by(error)
         };
-        // Both are held before either is let go, so that they differ. rumqttd binds by itself and only logs a failure.
-        let held = [reserve(port).map_err(cannot)?, reserve(0).map_err(cannot)?];
-        let [v4, v5] = [held[0].local_addr().map_err(cannot)?, held[1].local_addr().map_err(cannot)?];
-        drop(held);
+        let reserved = [reserve(port).map_err(cannot)?, reserve(0).map_err(cannot)?];
+        let [v4, v5] = [reserved[0].local_addr().map_err(cannot)?, reserved[1].local_addr().map_err(cannot)?];
 
         let mut broker = rumqttd::Broker::new(config(v4, v5));
         let (ended, end) = channel();
@@ -54,6 +53,7 @@ impl Broker {
         for address in [v4, v5] {
             wait_until_it_listens(address, &end)?;
         }
+        drop(reserved);
         Ok(Self { port: v4.port(), port_v5: v5.port() })
     }
 
@@ -68,8 +68,13 @@ impl Broker {
     }
 }
 
-fn reserve(port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+/// Holds a port until rumqttd, which binds by itself and only logs a failure, listens on it: bound and not listening, it
+/// keeps others away from a free port and lets those in who ask for this very one.
+fn reserve(port: u16) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    Ok(socket)
 }
 
 fn wait_until_it_listens(address: SocketAddr, end: &Receiver<Result<(), String>>) -> Result<()> {

@@ -4,8 +4,10 @@
 //! file that cannot be read).
 
 mod check;
+mod demo;
 mod explain;
 mod list;
+mod log;
 mod replay;
 mod run;
 mod schema;
@@ -17,13 +19,16 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use lineside_model::Error;
 
-use crate::config::{Config, Environment, ReadError, Report};
+use crate::config::{Config, ReadError, Report};
 use crate::plan::{Plan, Registries, build};
 
 /// A stream-processing engine that stands at the side of a production line.
 #[derive(Debug, Parser)]
 #[command(name = "lineside", version, arg_required_else_help = true)]
 pub struct Cli {
+    /// Log lines as text or as JSON, on standard error. What is logged is set by RUST_LOG (default: info).
+    #[arg(long, value_enum, default_value = "text", global = true)]
+    log: log::Format,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -31,16 +36,17 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Run),
+    Demo(demo::Demo),
+    Replay(replay::Replay),
     Check(check::Check),
     Explain(explain::Explain),
-    Replay(replay::Replay),
-    List(list::List),
     Schema(schema::Schema),
+    List(list::List),
 }
 
 /// Why a verb did not succeed.
 #[derive(Debug)]
-enum Failure {
+pub enum Failure {
     /// Something is wrong with the pipeline file.
     Problems(Report),
     /// Something is wrong, and was told already.
@@ -56,51 +62,43 @@ impl From<Error> for Failure {
 }
 
 impl Cli {
-    /// Carries out the command and tells on standard error what went wrong.
-    pub fn run(self) -> ExitCode {
-        let done = match self.verb {
+    /// Carries out the command.
+    ///
+    /// # Errors
+    /// What is wrong with the pipeline file, or why the command could not be carried out.
+    pub fn run(self) -> Result<(), Failure> {
+        log::start(self.log);
+        match self.verb {
             Verb::Run(run) => run.run(),
+            Verb::Demo(demo) => demo.run(),
+            Verb::Replay(replay) => replay.run(),
             Verb::Check(check) => check.run(),
             Verb::Explain(explain) => explain.run(),
-            Verb::Replay(replay) => replay.run(),
-            Verb::List(list) => list.run(),
             Verb::Schema(schema) => schema.run(),
-        };
-        match done {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => failure.tell(),
+            Verb::List(list) => list.run(),
         }
     }
 }
 
 impl Failure {
-    /// Tells the user, and gives the exit code.
-    fn tell(&self) -> ExitCode {
+    /// Tells the user on standard error, and gives the exit code.
+    pub fn tell(&self) -> ExitCode {
+        // If standard error is closed there is nobody left to tell; the exit code still says it.
         match self {
             Self::Problems(report) => {
                 let count = report.findings().len();
                 let s = if count == 1 { "" } else { "s" };
-                print_to_user(&format!("{report}{count} problem{s} found\n"));
+                let _closed = write!(std::io::stderr(), "{report}{count} problem{s} found\n");
                 ExitCode::from(1)
             }
             Self::Told => ExitCode::from(1),
             Self::Failed(error) => {
-                print_error(error);
+                let hint = error.cure().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+                let _closed = writeln!(std::io::stderr(), "error: {error}{hint}");
                 ExitCode::from(2)
             }
         }
     }
-}
-
-/// Tells an error with all that caused it, and the cure where it is known.
-fn print_error(error: &Error) {
-    let hint = error.cure().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
-    print_to_user(&format!("error: {error}\n{hint}"));
-}
-
-/// Prints to standard error. If that is closed there is nobody left to tell; the exit code still says it.
-fn print_to_user(text: &str) {
-    let _closed = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Reads and plans a pipeline file with the process's environment and everything in this build.
@@ -108,8 +106,8 @@ fn plan(file: &Path) -> Result<Plan, Failure> {
     plan_with(file, &|name| std::env::var(name).ok())
 }
 
-/// Reads and plans a pipeline file with this environment and everything in this build.
-fn plan_with(file: &Path, environment: Environment<'_>) -> Result<Plan, Failure> {
+/// Reads and plans a pipeline file with another environment.
+fn plan_with(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Plan, Failure> {
     let config = Config::load(file, environment).map_err(|error| match error {
         ReadError::Syntax(report) => Failure::Problems(report),
         ReadError::Unreadable(error) => Failure::Failed(error),

@@ -159,10 +159,13 @@ impl Failure {
 }
 
 impl Connection {
-    /// Puts a request on its way; [`Connection::answer`] sends it and waits. One at a time: the one before was answered,
-    /// or has timed out.
+    /// Puts a request on its way; [`Connection::answer`] sends it and waits. One at a time: if the one before has no answer
+    /// yet, it is given up.
     pub(crate) fn send(&mut self, unit: u8, request: Request) {
-        debug_assert!(self.pending.is_none(), "the request before has no answer yet");
+        self.abandon();
+        while self.abandoned.contains(&self.next_transaction) {
+            self.next_transaction = self.next_transaction.wrapping_add(1);
+        }
         let transaction = self.next_transaction;
         self.next_transaction = transaction.wrapping_add(1);
         request.encode(transaction, unit, &mut self.output);
@@ -212,13 +215,17 @@ impl Connection {
             // The other end does not even take bytes; half a request on the wire cannot be taken back.
             return Failure::Closed(io::Error::new(io::ErrorKind::TimedOut, "the other end takes no more requests"));
         }
+        self.abandon();
+        Failure::Timeout
+    }
+
+    fn abandon(&mut self) {
         if let Some(pending) = self.pending.take() {
             if self.abandoned.len() == ABANDONED {
                 self.abandoned.pop_front();
             }
             self.abandoned.push_back(pending.transaction);
         }
-        Failure::Timeout
     }
 
     fn take_answer(&mut self) -> Result<Option<Answer>, Failure> {

@@ -171,7 +171,7 @@ impl RegisterMap {
                 tags.push(tag);
             }
         }
-        check_names(file, &tags, &places, &mut problems);
+        check_names(file, &cells, &mut problems);
         check_writers(file, &tags, &places, &mut problems);
         if cells.rows.is_empty() && problems.0.is_empty() {
             problems.push(problem(file, 1, 1, "the register map has no tags"));
@@ -180,16 +180,12 @@ impl RegisterMap {
     }
 }
 
-fn check_names(file: &Path, tags: &[Tag], places: &[(u32, u32)], problems: &mut Problems) {
+fn check_names(file: &Path, cells: &Cells, problems: &mut Problems) {
     let mut seen = HashMap::new();
-    for (tag, (line, column)) in tags.iter().zip(places) {
-        if let Some(first) = seen.insert(tag.name.as_str(), line) {
-            problems.push(problem(
-                file,
-                *line,
-                *column,
-                format!("tag \"{}\" stands in line {first} already", tag.name),
-            ));
+    for cell in cells.rows.iter().filter_map(|row| cells.cell(row, Column::Name as usize)) {
+        if let Some(first) = seen.insert(cell.text.as_str(), cell.line) {
+            let message = format!("tag \"{}\" stands in line {first} already", cell.text);
+            problems.push(problem(file, cell.line, cell.column, message));
         }
     }
 }
@@ -262,7 +258,30 @@ mod tests {
             let place = Problems(vec![p.clone()]).to_string();
             format!("{place}{}\n", p.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default())
         });
-        expect![[r#""#]].assert_eq(&lines.collect::<String>());
+        expect![[r#"
+            oven.csv:2:25: column "min" is above "max": 9 > 1
+            oven.csv:3:20: table "input" can only be read (access RO)
+            oven.csv:4:3: column "unit_id" expects a number from 0 to 255, found "300"
+            oven.csv:4:17: unknown type "ui16" (did you mean "i16"?)
+            oven.csv:4:25: column "scale" expects a number other than 0, found "0"
+            oven.csv:4:27: unknown access "RX" (did you mean "RO"?)
+            oven.csv:5:14: type "bit" needs the column "bit", 0 (lowest) to 15
+            oven.csv:6:18: column "bit" expects a number from 0 to 15, found "16"
+            oven.csv:7:23: one bit of a register cannot be written without touching the others (give the whole register as u16, or use a coil if the device offers one)
+            oven.csv:8:11: table "coil" holds single bits, not f32 (type bool)
+            oven.csv:9:14: table "holding" holds registers, not bool (type bit with its number, or u16)
+            oven.csv:10:4: unknown table "holdng" (did you mean "holding"?)
+            oven.csv:11:5: address "8" does not say which table it is in (fill the column table, or use 5 or 6 digits such as 40001 (holding) or 30001 (input))
+            oven.csv:12:12: the tag reaches beyond the last register, 65535
+            oven.csv:13:12: column "address" expects a number from 0 to 65535, found "70000"
+            oven.csv:14:25: in a string only the bytes can be swapped (byte_order ABCD or BADC)
+            oven.csv:15:19: column "bit" is for type bit (leave it empty)
+            oven.csv:15:22: unknown byte order "ACBD" (did you mean "ABCD"?)
+            oven.csv:15:27: column "scale" expects a number other than 0, found "x"
+            oven.csv:15:32: column "min" limits writing, and the tag is read only (leave it empty)
+            oven.csv:16:1: the tag has no name
+            oven.csv:3:1: tag "a" stands in line 2 already
+        "#]].assert_eq(&lines.collect::<String>());
     }
 
     #[test]

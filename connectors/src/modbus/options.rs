@@ -73,7 +73,8 @@ pub(crate) struct SinkOptions {
     /// Whether each write is read back and compared. Default: true.
     #[serde(default = "yes")]
     pub(crate) verify: bool,
-    /// How far a value read back may be from the one written, in engineering units. Default: one step of the register.
+    /// How far a value read back may be from the one written, in engineering units. Default: half a step of the
+    /// register, so that exactly what was written counts.
     pub(crate) tolerance: Option<f64>,
     /// How often a write that was not answered is tried again before the connection is opened anew. Default: 1.
     #[serde(default = "one_retry")]
@@ -104,13 +105,11 @@ impl SourceOptions {
         let mut problems = Problems::default();
         common(self.base, self.timeout, self.spacing, &mut problems);
         if !(1..=READ_REGISTERS).contains(&self.max_registers) {
-            let message =
-                format!("option \"max_registers\" expects 1 to {READ_REGISTERS}, found {}", self.max_registers);
+            let message = format!("expects 1 to {READ_REGISTERS}, found {}", self.max_registers);
             problems.push(Problem::option("max_registers", message));
         }
         if self.expected_latency < Span::ZERO {
-            let message =
-                format!("option \"expected_latency\" expects no less than 0s, found {}", self.expected_latency);
+            let message = format!("expects no less than 0s, found {}", self.expected_latency);
             problems.push(Problem::option("expected_latency", message));
         }
         for (name, period) in self.poll.classes().filter(|(_, period)| *period < Span::from_millis(1)) {
@@ -135,11 +134,11 @@ impl SinkOptions {
         let mut problems = Problems::default();
         common(self.base, self.timeout, self.spacing, &mut problems);
         if let Some(tolerance) = self.tolerance.filter(|tolerance| !(0.0..f64::INFINITY).contains(tolerance)) {
-            let message = format!("option \"tolerance\" expects a number of at least 0, found {tolerance}");
+            let message = format!("expects a number of at least 0, found {tolerance}");
             problems.push(Problem::option("tolerance", message));
         }
         if self.retries > 10 {
-            let message = format!("option \"retries\" expects 0 to 10, found {}", self.retries);
+            let message = format!("expects 0 to 10, found {}", self.retries);
             problems.push(Problem::option("retries", message));
         }
         problems
@@ -150,18 +149,17 @@ impl SinkOptions {
 fn common(base: u16, timeout: Span, spacing: Span, problems: &mut Problems) {
     check_base(base, problems);
     if timeout < Span::from_millis(1) {
-        problems.push(Problem::option("timeout", format!("option \"timeout\" expects at least 1ms, found {timeout}")));
+        problems.push(Problem::option("timeout", format!("expects at least 1ms, found {timeout}")));
     }
     if spacing < Span::ZERO {
-        problems
-            .push(Problem::option("spacing", format!("option \"spacing\" expects no less than 0s, found {spacing}")));
+        problems.push(Problem::option("spacing", format!("expects no less than 0s, found {spacing}")));
     }
 }
 
 /// The first address of a map is 0 or 1.
 pub(crate) fn check_base(base: u16, problems: &mut Problems) {
     if base > 1 {
-        problems.push(Problem::option("base", format!("option \"base\" expects 0 or 1, found {base}")));
+        problems.push(Problem::option("base", format!("expects 0 or 1, found {base}")));
     }
 }
 

@@ -94,6 +94,10 @@ impl Block {
         u32::from(self.start) + u32::from(self.count)
     }
 
+    fn range(&self) -> String {
+        if self.count > 1 { format!("{} to {}", self.start, self.end() - 1) } else { self.start.to_string() }
+    }
+
     /// Two smaller blocks with the same tags, cut at the widest gap, or near the middle if there is none. `None` if there
     /// is nothing to cut: one tag, or several names for the same registers.
     pub(crate) fn split(&self, all: &[Tag]) -> Option<(Self, Self)> {
@@ -143,11 +147,10 @@ pub(crate) fn explain(classes: &[PollClass], tags: &[Tag], bus: BusTime) -> Vec<
             let used = block.tags.iter().flat_map(|&n| u32::from(tags[n].start)..tags[n].end());
             let used = used.collect::<std::collections::BTreeSet<_>>().len();
             lines.push(format!(
-                "  unit {} {} {}..{}: {} ({} in vain), {}",
+                "  unit {} {} {}: {} ({} in vain), {}",
                 block.unit,
                 block.table.word(),
-                block.start,
-                block.end() - 1,
+                block.range(),
                 plural(block.count.into(), if block.table.is_bits() { "bit" } else { "register" }),
                 usize::from(block.count).saturating_sub(used),
                 plural(block.tags.len(), "tag"),
@@ -194,7 +197,15 @@ mod tests {
         let tags = tags(OVEN);
         let class = PollClass { name: "fast".into(), period: Span::from_millis(10), blocks: all(&tags, 125, 8) };
         let bus = BusTime { latency: Span::from_millis(2), spacing: Span::from_millis(1) };
-        expect![[r#""#]].assert_eq(&explain(&[class], &tags, bus).join("\n"));
+        expect![[r#"
+            poll class fast every 10ms: 8 tags in 5 requests, about 15ms of bus time (150.0 %)
+              unit 1 coil 0: 1 bit (0 in vain), 1 tag
+              unit 1 coil 130: 1 bit (0 in vain), 1 tag
+              unit 1 input 0 to 21: 22 registers (16 in vain), 4 tags
+              unit 1 holding 0: 1 register (0 in vain), 1 tag
+              unit 2 input 3: 1 register (0 in vain), 1 tag
+            bus load 150.0 %, at 2ms a request plus 1ms spacing, one at a time
+            warning: the polls need 150 % of the time there is, so some will be skipped; poll less often, widen max_gap, or split the tags over two connections"#]].assert_eq(&explain(&[class], &tags, bus).join("\n"));
     }
 
     #[test]

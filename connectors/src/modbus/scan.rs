@@ -1,7 +1,7 @@
 //! One poll class while it runs: what was read so far in this poll, and which units are given a rest.
 //!
-//! A unit that did not answer is not asked again in the same poll, then left out of one poll, then of two, four, eight and
-//! sixteen, so that one dead unit does not hold up the others. Its tags are reported bad all the while: a value that was not
+//! A unit that did not answer is not asked again in the same poll. If it is silent in the next one too it is left out of one
+//! poll, then of three, seven and fifteen, so that one dead unit does not hold up the others. Its tags are reported bad all the while: a value that was not
 //! read is never replaced by an older one.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::map::Tag;
 use super::poll::{Block, PollClass};
 use super::value::Raw;
 
-/// Most polls that a silent unit is left out of, as a power of two.
+/// A silent unit is left out of one poll less than this power of two at most.
 const LONGEST_REST: u32 = 4;
 
 /// What is known of one tag in this poll.
@@ -176,7 +176,7 @@ impl Scan {
         self.bad(at, now);
         let id = self.blocks.get(at).map(|block| block.unit);
         if let Some(unit) = self.units.iter_mut().find(|unit| Some(unit.id) == id) {
-            unit.rest = 1 << unit.misses.min(LONGEST_REST);
+            unit.rest = (1 << unit.misses.min(LONGEST_REST)) - 1;
             unit.misses = unit.misses.saturating_add(1);
             unit.resting = true;
         }

@@ -25,7 +25,7 @@ use crate::{BuildContext, Outcome, Sink};
 pub(crate) struct Care {
     /// Read back what was written.
     pub(crate) verify: bool,
-    /// How far the value read back may be from the one written, in engineering units; `None`: one step of the register.
+    /// How far the value read back may be from the one written, in engineering units; `None`: half a step of the register.
     pub(crate) tolerance: Option<f64>,
     /// How often a write that was not answered is tried again on the same connection.
     pub(crate) retries: u32,

@@ -154,7 +154,9 @@ impl ModbusSource {
             }
             Err(failure) => return self.lost(failure, now),
         }
-        Ok(None)
+        // Handed over at once, before another class has its turn.
+        let done = self.classes.get_mut(n).is_some_and(|class| class.scan.next_block(now).is_none());
+        if done { self.finished(n).map(Some) } else { Ok(None) }
     }
 
     fn finished(&mut self, n: usize) -> Result<Pulled> {

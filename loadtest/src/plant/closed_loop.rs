@@ -10,7 +10,7 @@ use super::{OvenState, PlantOptions};
 
 /// The example polls temperatures this often.
 const POLL_S: f64 = 0.1;
-/// From a window's end to the command: the next poll closes the window.
+/// The windows of the example; the first poll after its end closes one.
 const WINDOW_S: f64 = 1.0;
 
 /// One row of the loop table: a PI controller in standard form with conditional integration.

@@ -57,3 +57,13 @@ fn a_taken_port_is_told() {
     let error = Broker::start(port).expect_err("the port is taken");
     assert!(error.to_string().starts_with(&format!("cannot start the MQTT broker on 127.0.0.1:{port}")), "{error}");
 }
+
+#[test]
+fn brokers_started_at_once_do_not_take_each_others_ports() {
+    let started = std::thread::scope(|scope| {
+        let all = [(); 8].map(|()| scope.spawn(|| Broker::start(0).expect("it starts")));
+        all.map(|one| one.join().expect("no panic"))
+    });
+    let ports = started.iter().flat_map(|b| [b.port(), b.port_v5()]).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(ports.len(), 16);
+}

@@ -57,11 +57,12 @@ impl<'a> Rows<'a> {
     /// Calls `take(slot, time, row of the column)` for each row in which the column is not null.
     #[inline]
     pub(crate) fn each_row(&self, column: &dyn Array, mut take: impl FnMut(usize, i64, usize)) {
-        let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
-        for (n, (slot, time)) in self.slots.iter().zip(self.times).enumerate() {
-            if nulls.is_none_or(|nulls| nulls.is_valid(self.start + n)) {
-                take(*slot as usize, *time, self.start + n);
-            }
+        let rows = || (self.start..).zip(self.slots.iter().zip(self.times));
+        match column.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => rows().for_each(|(row, (slot, time))| take(*slot as usize, *time, row)),
+            Some(nulls) => rows()
+                .filter(|(row, _)| nulls.is_valid(*row))
+                .for_each(|(row, (slot, time))| take(*slot as usize, *time, row)),
         }
     }
 }

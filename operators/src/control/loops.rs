@@ -4,17 +4,7 @@
 //! that follows from it bears the reading's time, the `out` tag as its sensor and the output as its value, so that a sink
 //! can write it as it is. Rows come out in the order of the table for each reading.
 //!
-//! *When a sample counts.* A controller is made for one sample every `period`, in event time, and takes that many: readings
-//! may come up to half a period early or any time late, but those that come faster on average are passed over
-//! (`filtered`). A reading not newer than the last sample is `late`.
-//!
-//! *When it holds.* While the process variable or the setpoint is missing or bad (`bad_quality`), nothing is put out and
-//! nothing is integrated: the output stays as it was last written, and the fail-safe of the output decides for how long
-//! that is good enough. It goes on with the first good sample, also after a gap of more than three periods, from the same
-//! integral and output and without a kick of the derivative; up to three periods, a gap is bridged as one sample. A
-//! setpoint that comes from a sensor is good until that sensor sends a bad value.
-//!
-//! A value so large that the arithmetic overflows counts as `not_finite`, and the controller holds as well.
+//! When a reading counts as a sample, and when a controller holds, is told at [`Running`].
 //!
 //! Each row has `ts, sensor, value, quality` as a reading does, then `loop`, `sp`, `pv`, `error` (positive: more output is
 //! wanted) and the parts `p`, `i`, `d`. The quality of an output is the worse one of its process variable and setpoint:
@@ -25,13 +15,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use hashbrown::HashMap;
-use lineside_model::{Problem, Problems, Quality, Reason, Result, Span, Timestamp, parse_options, schema};
+use lineside_model::{Problem, Problems, Quality, Reason, Result, Span, parse_options, schema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::loop_table::{self, Loop, Setpoint};
-use super::pid::{Pid, PidSample, PidState};
+use super::pid::PidSample;
+use super::running::{LoopState, Running};
 use crate::operator::Files;
 use crate::reading::{ColumnNames, Reading, ReadingColumns};
 use crate::series::Dropped;
@@ -39,8 +30,6 @@ use crate::{Emitter, Operator, OperatorKind, PlannedOperator, Port, Snapshot};
 
 const KIND: &str = "pid";
 const VERSION: u32 = 1;
-/// A gap of more periods than this is an outage.
-const BRIDGED_PERIODS: i64 = 3;
 
 /// Options of `type = "pid"`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -74,101 +63,6 @@ enum Part {
     ProcessVariable,
 }
 
-/// One loop at work.
-#[derive(Debug)]
-struct Running {
-    control: Loop,
-    pid: Pid,
-    sp: Option<(f64, Quality)>,
-    sp_at: Option<Timestamp>,
-    pv_at: Option<Timestamp>,
-    /// When the next sample is expected.
-    due: Option<Timestamp>,
-}
-
-/// What is saved of a loop.
-#[derive(Debug, Serialize, Deserialize)]
-struct LoopState {
-    name: String,
-    pid: PidState,
-    sp: Option<(f64, Quality)>,
-    sp_at: Option<Timestamp>,
-    pv_at: Option<Timestamp>,
-    due: Option<Timestamp>,
-}
-
-impl Running {
-    fn new(control: &Loop) -> Self {
-        let sp = match control.sp {
-            Setpoint::Fixed(value) => Some((value, Quality::Good)),
-            Setpoint::Sensor(_) => None,
-        };
-        let pid = Pid::new(control.params);
-        Self { control: control.clone(), pid, sp, sp_at: None, pv_at: None, due: None }
-    }
-
-    fn setpoint(&mut self, reading: &Reading<'_>) -> Result<(), Reason> {
-        if self.sp_at.is_some_and(|last| reading.ts < last) {
-            return Err(Reason::Late);
-        }
-        self.sp_at = Some(reading.ts);
-        self.sp = reading.value.map(|value| (value, reading.quality));
-        self.sp.map(|_| ()).ok_or(Reason::BadQuality)
-    }
-
-    /// Takes a reading of the process variable: the setpoint and what the controller says, or why it says nothing.
-    fn process_variable(&mut self, reading: &Reading<'_>) -> Result<(f64, Quality, PidSample), Reason> {
-        if self.pv_at.is_some_and(|last| reading.ts <= last) {
-            return Err(Reason::Late);
-        }
-        let (Some(pv), Some((sp, sp_quality))) = (reading.value, self.sp) else {
-            self.pid.hold();
-            return Err(Reason::BadQuality);
-        };
-        let half = Span(self.control.period.micros() / 2);
-        let due = self.due.unwrap_or(reading.ts);
-        if reading.ts < due - half {
-            return Err(Reason::Filtered);
-        }
-        if self.pv_at.is_some_and(|last| self.is_outage(reading.ts.since(last))) {
-            self.pid.hold();
-        }
-        let before = self.pid.state();
-        let sample = self.pid.step(sp, pv);
-        if !(sample.v.is_finite() && sample.i.is_finite()) {
-            self.pid.resume(before);
-            self.pid.hold();
-            return Err(Reason::NotFinite);
-        }
-        self.pv_at = Some(reading.ts);
-        self.due = Some(due.clamp(reading.ts - half, reading.ts + half) + self.control.period);
-        Ok((sp, reading.quality.max(sp_quality), sample))
-    }
-
-    fn is_outage(&self, gap: Span) -> bool {
-        gap.micros() > self.control.period.micros().saturating_mul(BRIDGED_PERIODS)
-    }
-
-    fn state(&self) -> LoopState {
-        LoopState {
-            name: self.control.name.clone(),
-            pid: self.pid.state(),
-            sp: self.sp,
-            sp_at: self.sp_at,
-            pv_at: self.pv_at,
-            due: self.due,
-        }
-    }
-
-    fn resume(&mut self, state: &LoopState) {
-        self.pid.resume(state.pid);
-        if matches!(self.control.sp, Setpoint::Sensor(_)) {
-            (self.sp, self.sp_at) = (state.sp, state.sp_at);
-        }
-        (self.pv_at, self.due) = (state.pv_at, state.due);
-    }
-}
-
 impl PidLoops {
     fn new(loops: &[Loop], columns: ReadingColumns, output: SchemaRef) -> Self {
         let mut parts = HashMap::<String, Vec<(usize, Part)>>::new();
@@ -189,7 +83,7 @@ impl PidLoops {
             let result = match part {
                 Part::Setpoint => running.setpoint(reading),
                 Part::ProcessVariable => running.process_variable(reading).map(|(sp, quality, sample)| {
-                    out.push(reading, &running.control, sp, quality, sample);
+                    out.push(reading, running.settings(), sp, quality, sample);
                 }),
             };
             used = used.or(result);
@@ -218,7 +112,7 @@ impl Operator for PidLoops {
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         let saved = snapshot.load::<Vec<LoopState>>(KIND, VERSION)?;
         for running in &mut self.loops {
-            if let Some(state) = saved.iter().find(|state| state.name == running.control.name) {
+            if let Some(state) = saved.iter().find(|state| state.name == running.settings().name) {
                 running.resume(state);
             }
         }

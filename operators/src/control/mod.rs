@@ -3,8 +3,10 @@
 pub mod loop_table;
 pub mod loops;
 pub mod pid;
+pub mod running;
 pub mod table;
 
 pub use loop_table::{Loop, Setpoint};
 pub use loops::PidLoops;
-pub use pid::{Pid, PidParams, PidSample};
+pub use pid::{Pid, PidParams, PidSample, PidState};
+pub use running::Running;

@@ -15,15 +15,12 @@
 //! Anti-windup works with the `u` that is really put out: see [`AntiWindup`]. `D` is 0 at the first sample. The values are
 //! expected to be finite; what to do with bad ones is decided by the caller, who can [hold](Pid::hold).
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which way the output acts on the process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// More output raises the measured value: heating.
-    #[default]
     Reverse,
     /// More output lowers the measured value: cooling.
     Direct,
@@ -78,9 +75,9 @@ pub struct PidParams {
     pub u0: f64,
 }
 
-/// What a controller remembers from one sample to the next.
+/// What a controller remembers from one sample to the next, and what has to be saved to go on later.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Memory {
+pub struct PidState {
     i: f64,
     d: f64,
     pv: Option<f64>,
@@ -108,63 +105,60 @@ pub struct PidSample {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pid {
     params: PidParams,
-    memory: Memory,
+    state: PidState,
 }
-
-/// What has to be saved of a [`Pid`] to go on later with the same settings.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PidState(Memory);
 
 impl Pid {
     /// A controller before its first sample.
     pub fn new(params: PidParams) -> Self {
-        Self { params, memory: Memory { i: params.i0, d: 0.0, pv: None, u: params.u0 } }
+        Self { params, state: PidState { i: params.i0, d: 0.0, pv: None, u: params.u0 } }
     }
 
     /// Takes a sample. The order of the operations is part of the contract: results are compared bit by bit.
     pub fn step(&mut self, sp: f64, pv: f64) -> PidSample {
         let PidParams { ts_s: ts, kp, ki, kd, tf_s: tf, .. } = self.params;
-        let memory = &mut self.memory;
+        let state = &mut self.state;
         let s = match self.params.action {
             Action::Reverse => 1.0,
             Action::Direct => -1.0,
         };
         let e = s * (sp - pv);
         let p = kp * s * (self.params.b * sp - pv);
-        if let Some(before) = memory.pv {
-            memory.d = tf / (tf + ts) * memory.d - kd / (tf + ts) * s * (pv - before);
+        if let Some(before) = state.pv {
+            state.d = tf / (tf + ts) * state.d - kd / (tf + ts) * s * (pv - before);
         }
-        let i = memory.i + ki * ts * e;
-        let v = p + i + memory.d + self.params.bias;
+        let i = state.i + ki * ts * e;
+        let v = p + i + state.d + self.params.bias;
         let clamped = v.max(self.params.u_min).min(self.params.u_max);
-        let u = clamped.max(memory.u - self.params.rate_down * ts).min(memory.u + self.params.rate_up * ts);
+        let u = clamped.max(state.u - self.params.rate_down * ts).min(state.u + self.params.rate_up * ts);
         let deeper = (v > u && ki * e > 0.0) || (v < u && ki * e < 0.0);
-        memory.i = match self.params.anti_windup {
-            AntiWindup::Clamp if deeper => memory.i,
+        state.i = match self.params.anti_windup {
+            AntiWindup::Clamp if deeper => state.i,
             AntiWindup::None | AntiWindup::Clamp => i,
             AntiWindup::BackCalc { tt_s } => i + ts / tt_s * (u - v),
         };
-        memory.pv = Some(pv);
-        memory.u = u;
-        PidSample { e, p, i: memory.i, d: memory.d, v, u }
+        state.pv = Some(pv);
+        state.u = u;
+        PidSample { e, p, i: state.i, d: state.d, v, u }
     }
 
     /// The measurement was lost. Integral and output stay; the derivative starts anew with the next sample, so that what
     /// the process did meanwhile does not kick it. The integral is deliberately not recomputed to keep the output where it
     /// was: if the process ran away meanwhile, the proportional part must act at once.
     pub fn hold(&mut self) {
-        self.memory.pv = None;
-        self.memory.d = 0.0;
+        self.state.pv = None;
+        self.state.d = 0.0;
     }
 
     /// What has to be saved.
     pub fn state(&self) -> PidState {
-        PidState(self.memory)
+        self.state
     }
 
-    /// Goes on from a saved state.
+    /// Goes on from a saved state. If the limits are narrower than they were, the output starts from the nearer one, so that
+    /// the slew limit cannot keep it outside.
     pub fn resume(&mut self, state: PidState) {
-        self.memory = state.0;
+        self.state = PidState { u: state.u.max(self.params.u_min).min(self.params.u_max), ..state };
     }
 }
 
@@ -172,27 +166,39 @@ impl Pid {
 mod tests {
     use super::*;
 
-    /// Two samples that can be followed on paper: Kp 2, Ki 0.5, Kd 1, Tf 1, Ts 1, u_max 2.
+    /// Kp 2, Ki 0.5, Kd 1, Tf 1, Ts 1, output 0..2.
+    const PAPER: PidParams = PidParams {
+        ts_s: 1.0,
+        kp: 2.0,
+        ki: 0.5,
+        kd: 1.0,
+        tf_s: 1.0,
+        b: 1.0,
+        bias: 0.0,
+        u_min: 0.0,
+        u_max: 2.0,
+        rate_up: f64::INFINITY,
+        rate_down: f64::INFINITY,
+        anti_windup: AntiWindup::Clamp,
+        action: Action::Reverse,
+        i0: 0.0,
+        u0: 0.0,
+    };
+
+    /// Two samples that can be followed on paper.
     #[test]
     fn a_saturated_controller_does_not_integrate() {
-        let mut pid = Pid::new(PidParams {
-            ts_s: 1.0,
-            kp: 2.0,
-            ki: 0.5,
-            kd: 1.0,
-            tf_s: 1.0,
-            b: 1.0,
-            bias: 0.0,
-            u_min: 0.0,
-            u_max: 2.0,
-            rate_up: f64::INFINITY,
-            rate_down: f64::INFINITY,
-            anti_windup: AntiWindup::Clamp,
-            action: Action::Reverse,
-            i0: 0.0,
-            u0: 0.0,
-        });
+        let mut pid = Pid::new(PAPER);
         assert_eq!(pid.step(1.0, 0.0), PidSample { e: 1.0, p: 2.0, i: 0.0, d: 0.0, v: 2.5, u: 2.0 });
         assert_eq!(pid.step(1.0, 0.5), PidSample { e: 0.5, p: 1.0, i: 0.25, d: -0.25, v: 1.0, u: 1.0 });
+    }
+
+    #[test]
+    fn a_resumed_controller_keeps_to_limits_that_were_narrowed() {
+        let mut pid = Pid::new(PAPER);
+        assert_eq!(pid.step(1.0, 0.0).u, 2.0);
+        let mut narrower = Pid::new(PidParams { u_max: 1.0, rate_down: 0.1, ..PAPER });
+        narrower.resume(pid.state());
+        assert_eq!(narrower.step(1.0, 0.0).u, 1.0);
     }
 }

@@ -118,31 +118,28 @@ impl Row {
 fn cells(line: &str) -> Vec<Cell> {
     let mut cells = Vec::new();
     let mut quoted = false;
-    let mut cell = Cell { column: 1, text: String::new() };
+    let (mut start, mut text) = (1, String::new());
     let mut chars = (1u32..).zip(line.chars()).peekable();
     while let Some((column, c)) = chars.next() {
         match c {
-            '"' if quoted && chars.next_if(|(_, next)| *next == '"').is_some() => cell.text.push('"'),
-            '"' if quoted || cell.text.trim().is_empty() => {
+            '"' if quoted && chars.next_if(|(_, next)| *next == '"').is_some() => text.push('"'),
+            '"' if quoted || text.trim().is_empty() => {
                 quoted = !quoted;
                 if quoted {
-                    cell.text.clear();
+                    text.clear();
                 }
             }
             ',' if !quoted => {
-                cells.push(trimmed(std::mem::replace(&mut cell, Cell { column: column + 1, text: String::new() })));
+                cells.push(Cell { column: start, text: text.trim().to_owned() });
+                (start, text) = (column + 1, String::new());
             }
-            c => cell.text.push(c),
+            // Blanks in front belong to no cell.
+            c if c.is_whitespace() && text.is_empty() && !quoted && column == start => start += 1,
+            c => text.push(c),
         }
     }
-    cells.push(trimmed(cell));
+    cells.push(Cell { column: start, text: text.trim().to_owned() });
     cells
-}
-
-fn trimmed(cell: Cell) -> Cell {
-    let blanks = cell.text.chars().take_while(|c| c.is_whitespace()).count();
-    let shift = if blanks == cell.text.chars().count() { 0 } else { u32::try_from(blanks).unwrap_or(0) };
-    Cell { column: cell.column + shift, text: cell.text.trim().to_owned() }
 }
 
 #[cfg(test)]

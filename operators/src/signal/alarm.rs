@@ -99,31 +99,25 @@ impl Priority {
 
 /// A limit on one side.
 #[derive(Clone, Copy, Debug)]
-enum Limit {
-    High { above: f64, back_at: f64 },
-    Low { below: f64, back_at: f64 },
+struct Limit {
+    name: &'static str,
+    /// 1 for a high limit, −1 for a low one.
+    side: f64,
+    at: f64,
+    back_at: f64,
 }
 
 impl Limit {
+    fn new(name: &'static str, side: f64, at: f64, hysteresis: f64) -> Self {
+        Self { name, side, at, back_at: at - side * hysteresis }
+    }
+
     fn is_beyond(self, value: f64) -> bool {
-        match self {
-            Self::High { above, .. } => value > above,
-            Self::Low { below, .. } => value < below,
-        }
+        self.side * value > self.side * self.at
     }
 
     fn is_back(self, value: f64) -> bool {
-        match self {
-            Self::High { back_at, .. } => value <= back_at,
-            Self::Low { back_at, .. } => value >= back_at,
-        }
-    }
-
-    fn name_and_value(self) -> (&'static str, f64) {
-        match self {
-            Self::High { above, .. } => ("high", above),
-            Self::Low { below, .. } => ("low", below),
-        }
+        self.side * value <= self.side * self.back_at
     }
 }
 
@@ -173,13 +167,12 @@ impl Alarm {
     }
 
     fn tell(&self, ts: Timestamp, sensor: &str, event: &'static str, limit: Limit, value: f64, out: &mut Events) {
-        let (alarm, limit) = limit.name_and_value();
         out.ts.push(ts.micros());
         out.sensor.push(sensor.to_owned());
         out.event.push(event);
-        out.alarm.push(alarm);
+        out.alarm.push(limit.name);
         out.value.push(value);
-        out.limit.push(limit);
+        out.limit.push(limit.at);
         out.priority.push(self.priority.word());
         out.message.push(self.message.clone());
     }
@@ -324,8 +317,8 @@ message = "oven too hot"
         let (Some(columns), true) = (columns, problems.0.is_empty()) else { return Err(problems) };
         let step = Alarm {
             limits: [
-                options.high.map(|above| Limit::High { above, back_at: above - options.hysteresis }),
-                options.low.map(|below| Limit::Low { below, back_at: below + options.hysteresis }),
+                options.high.map(|at| Limit::new("high", 1.0, at, options.hysteresis)),
+                options.low.map(|at| Limit::new("low", -1.0, at, options.hysteresis)),
             ],
             held_for: options.held_for,
             priority: options.priority,

@@ -172,6 +172,7 @@ impl SeriesStep for Stale {
         Ok(())
     }
 
+    /// At once, if the clock has yet to be seen: the watch over an expected sensor begins then.
     fn due(&self, state: &Heard) -> Option<Timestamp> {
         match (self.silent_after, state.health) {
             (None, _) | (Some(_), Health::Silent { .. }) => None,

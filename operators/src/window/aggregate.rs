@@ -13,14 +13,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use lineside_model::{Error, Reason, Result, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::assign::{Grid, TIME_LIMIT};
-use super::keys::{Keys, keys, stored_type};
+use super::keys::{self, Keys};
 use super::output::Output;
 use super::runs::{Place, Run, cut, regroup};
 use super::slice::{Slice, SliceState};
@@ -86,7 +84,6 @@ struct Scratch {
 struct WindowState {
     next: i64,
     middle: i64,
-    /// The key columns as an Arrow IPC stream, a row for each number; empty without keys.
     keys: Vec<u8>,
     slices: Vec<(i64, SliceState)>,
 }
@@ -95,7 +92,7 @@ impl WindowAggregate {
     pub(super) fn new(layout: Arc<Layout>) -> Result<Self> {
         Ok(Self {
             empty: layout.partials()?,
-            keys: keys(&layout.key_types)?,
+            keys: keys::keys(&layout.key_types)?,
             layout,
             slices: BTreeMap::new(),
             sliding: Sliding::new(i64::MIN),
@@ -180,7 +177,7 @@ impl WindowAggregate {
         let mut map = vec![0; self.keys.len()];
         self.slices.values().flat_map(Slice::keys).for_each(|id| map[*id as usize] = 1);
         let live = (0u32..).zip(&map).filter(|(_, used)| **used == 1).map(|(id, _)| id).collect::<Vec<_>>();
-        self.keys = numbered(&self.layout.key_types, &self.keys.columns(&live)?, live.len())?;
+        self.keys = keys::numbered(&self.layout.key_types, &self.keys.columns(&live)?, live.len())?;
         for (new, old) in (0u32..).zip(&live) {
             map[*old as usize] = new;
         }
@@ -240,7 +237,7 @@ impl Operator for WindowAggregate {
         let state = WindowState {
             next: self.next,
             middle: self.sliding.middle(),
-            keys: save_keys(self.keys.as_ref(), &self.layout.key_types)?,
+            keys: keys::save(self.keys.as_ref(), &self.layout.key_types)?,
             slices: slices.collect::<Result<_>>()?,
         };
         Snapshot::save(KIND, VERSION, &state)
@@ -251,7 +248,7 @@ impl Operator for WindowAggregate {
         let mut fresh = Self::new(Arc::clone(&self.layout))?;
         fresh.next = state.next;
         fresh.sliding = Sliding::new(state.middle);
-        fresh.keys = load_keys(&state.keys, &self.layout.key_types)?;
+        fresh.keys = keys::load(&state.keys, &self.layout.key_types)?;
         let known = self.layout.grid.slice_of(-TIME_LIMIT)..=self.layout.grid.slice_of(TIME_LIMIT);
         for (number, slice) in &state.slices {
             if !known.contains(number) {
@@ -268,49 +265,5 @@ impl Operator for WindowAggregate {
 
     fn open_rows(&self) -> u64 {
         self.rows
-    }
-}
-
-/// Keys numbered in the order of the rows of `columns`.
-fn numbered(types: &[DataType], columns: &[ArrayRef], rows: usize) -> Result<Box<dyn Keys>> {
-    let mut fresh = keys(types)?;
-    let mut ids = Vec::new();
-    fresh.intern(columns, rows, &mut ids)?;
-    if ids.into_iter().eq((0u32..).take(rows)) {
-        Ok(fresh)
-    } else {
-        Err(Error::data("saved state of a window is damaged: a key occurs twice"))
-    }
-}
-
-fn save_keys(keys: &dyn Keys, types: &[DataType]) -> Result<Vec<u8>> {
-    if types.is_empty() {
-        return Ok(Vec::new());
-    }
-    let field = |(n, data_type): (usize, &DataType)| Field::new(format!("key{n}"), stored_type(data_type), true);
-    let schema = Arc::new(Schema::new(types.iter().enumerate().map(field).collect::<Vec<_>>()));
-    let ids = (0u32..).take(keys.len()).collect::<Vec<_>>();
-    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
-    writer.write(&RecordBatch::try_new(SchemaRef::clone(&schema), keys.columns(&ids)?)?)?;
-    Ok(writer.into_inner()?)
-}
-
-fn load_keys(bytes: &[u8], types: &[DataType]) -> Result<Box<dyn Keys>> {
-    if types.is_empty() {
-        return keys(types);
-    }
-    let damaged = |e| Error::data("saved state of a window is damaged: its keys are unreadable").caused_by(e);
-    let mut reader = StreamReader::try_new(bytes, None).map_err(damaged)?;
-    let saved = reader.schema();
-    if !saved.fields().iter().map(|field| field.data_type().clone()).eq(types.iter().map(stored_type)) {
-        return Err(Error::user("saved state of a window has keys of other types")
-            .hint("the pipeline was changed since the state was saved; start it with an empty state directory"));
-    }
-    match reader.next() {
-        Some(batch) => {
-            let batch = batch.map_err(damaged)?;
-            numbered(types, batch.columns(), batch.num_rows())
-        }
-        None => keys(types),
     }
 }

@@ -14,6 +14,7 @@ mod output;
 mod runs;
 mod slice;
 mod sliding;
+mod slots;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -3,15 +3,11 @@
 //! Only keys that occur take room. A key has a number in the whole operator ([`super::keys`]) and, in each slice it occurs in,
 //! a slot, given in the order of first appearance.
 
-use hashbrown::HashMap;
 use lineside_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use super::slots::Slots;
 use crate::aggregate::{Partial, Rows};
-
-/// Keys with numbers below this find their slot in an array, which costs at most 256 KiB a slice, others in a map.
-const DENSE_LIMIT: u32 = 1 << 16;
-const NONE: u32 = u32::MAX;
 
 /// Partials of a stretch of time.
 #[derive(Debug)]
@@ -46,15 +42,19 @@ impl Slice {
 
     /// A copy of all but the holistic aggregates.
     pub(super) fn combinable(&self) -> Self {
-        let copy = |partial: &Box<dyn Partial>| {
+        let copy = |partial: &dyn Partial| {
             if !partial.is_holistic() {
                 return partial.copy();
             }
             let mut empty = partial.fresh();
-            empty.resize(self.slots.keys.len());
+            empty.resize(self.slots.keys().len());
             empty
         };
-        Self { rows: self.rows, slots: self.slots.clone(), partials: self.partials.iter().map(copy).collect() }
+        Self {
+            rows: self.rows,
+            slots: self.slots.clone(),
+            partials: self.partials.iter().map(AsRef::as_ref).map(copy).collect(),
+        }
     }
 
     /// How many rows went in.
@@ -64,7 +64,7 @@ impl Slice {
 
     /// The number of the key of each slot.
     pub(super) fn keys(&self) -> &[u32] {
-        &self.slots.keys
+        self.slots.keys()
     }
 
     /// The aggregates.
@@ -83,7 +83,7 @@ impl Slice {
         self.rows += ids.len() as u64;
         let slots: &'a [u32] = slots;
         for (n, partial) in self.partials.iter_mut().enumerate() {
-            partial.resize(self.slots.keys.len());
+            partial.resize(self.slots.keys().len());
             partial.update(&rows_of(n, slots))?;
         }
         Ok(())
@@ -92,12 +92,12 @@ impl Slice {
     /// Takes `part` of the aggregates of another slice.
     pub(super) fn merge(&mut self, other: &Self, part: Part) -> Result<()> {
         let mut map = Vec::new();
-        self.slots.find(&other.slots.keys, &mut map);
+        self.slots.find(other.slots.keys(), &mut map);
         if part == Part::Combinable {
             self.rows += other.rows;
         }
         for (mine, other) in self.partials.iter_mut().zip(&other.partials) {
-            mine.resize(self.slots.keys.len());
+            mine.resize(self.slots.keys().len());
             if mine.is_holistic() == (part == Part::Holistic) {
                 mine.merge(other.as_ref(), &map)?;
             }
@@ -107,7 +107,7 @@ impl Slice {
 
     /// Gives every key the number `map` has for it.
     pub(super) fn renumber(&mut self, map: &[u32]) {
-        let keys = self.slots.keys.iter().map(|id| map[*id as usize]).collect::<Vec<_>>();
+        let keys = self.slots.keys().iter().map(|id| map[*id as usize]).collect::<Vec<_>>();
         self.slots = Slots::default();
         self.slots.find(&keys, &mut Vec::new());
     }
@@ -115,7 +115,7 @@ impl Slice {
     /// For a snapshot.
     pub(super) fn save(&self) -> Result<SliceState> {
         let partials = self.partials.iter().map(|partial| partial.save()).collect::<Result<_>>()?;
-        Ok(SliceState { rows: self.rows, keys: self.slots.keys.clone(), partials })
+        Ok(SliceState { rows: self.rows, keys: self.slots.keys().to_vec(), partials })
     }
 
     /// From a snapshot, for the aggregates of `like` and `keys` keys.
@@ -124,7 +124,7 @@ impl Slice {
         slice.rows = state.rows;
         slice.slots.find(&state.keys, &mut Vec::new());
         let sound = state.keys.iter().all(|key| (*key as usize) < keys)
-            && slice.slots.keys.len() == state.keys.len()
+            && slice.slots.keys().len() == state.keys.len()
             && state.partials.len() == like.len();
         if !sound {
             return Err(Error::data("saved state of a window is damaged: its keys do not fit"));
@@ -133,48 +133,5 @@ impl Slice {
             partial.load(bytes, state.keys.len())?;
         }
         Ok(slice)
-    }
-}
-
-/// Which slot a key has.
-#[derive(Clone, Debug, Default)]
-struct Slots {
-    keys: Vec<u32>,
-    dense: Vec<u32>,
-    sparse: HashMap<u32, u32>,
-}
-
-impl Slots {
-    /// The slot of each key, giving new ones to new keys.
-    fn find(&mut self, ids: &[u32], slots: &mut Vec<u32>) {
-        slots.clear();
-        slots.reserve(ids.len());
-        for id in ids {
-            slots.push(match self.dense.get(*id as usize) {
-                Some(slot) if *slot != NONE => *slot,
-                _ => self.rare(*id),
-            });
-        }
-    }
-
-    /// The slot of a key that is new or has a high number.
-    #[cold]
-    fn rare(&mut self, id: u32) -> u32 {
-        // There are never more slots than keys, whose numbers are below `NONE`.
-        let new = self.keys.len() as u32;
-        let slot = if id < DENSE_LIMIT {
-            let needed = (id as usize + 1).next_power_of_two();
-            if needed > self.dense.len() {
-                self.dense.resize(needed, NONE);
-            }
-            self.dense[id as usize] = new;
-            new
-        } else {
-            *self.sparse.entry(id).or_insert(new)
-        };
-        if slot == new {
-            self.keys.push(id);
-        }
-        slot
     }
 }

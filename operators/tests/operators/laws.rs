@@ -2,6 +2,8 @@
 //! again makes no difference, and what it keeps is bounded. A kind in the registry is a subject by its example; further
 //! subjects are named in [`more_subjects`].
 
+use std::sync::LazyLock;
+
 use lineside_model::{Quality, Timestamp, schema};
 use lineside_operators::{OPERATORS, OperatorKind, PlannedOperator};
 use proptest::collection::vec;
@@ -34,10 +36,10 @@ fn more_subjects() -> Vec<(&'static str, PlannedOperator)> {
     .into()
 }
 
-fn subjects() -> Vec<(&'static str, PlannedOperator)> {
+static SUBJECTS: LazyLock<Vec<(&'static str, PlannedOperator)>> = LazyLock::new(|| {
     let examples = OPERATORS.iter().map(|kind| (kind.name(), example(*kind)));
     examples.chain(more_subjects()).collect()
-}
+});
 
 /// Plans the one table of a kind's example.
 fn example(kind: &dyn OperatorKind) -> PlannedOperator {
@@ -79,6 +81,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
+fn in_order() -> impl Strategy<Value = Vec<Row>> {
+    let row = |n| reading(n * 500_000).prop_map(|row| Row { ts: row.received_at, ..row });
+    (0..60i64).prop_flat_map(move |rows| (0..rows).map(row).collect::<Vec<_>>())
+}
+
 /// Runs an operator over events: readings in batches of at most `batch_max`, saved and restored before those events whose
 /// number is in `restarts`.
 fn run(planned: &PlannedOperator, events: &[Event], batch_max: usize, restarts: &[usize]) -> Seen {
@@ -109,33 +116,52 @@ proptest! {
 
     #[test]
     fn how_input_is_cut_into_batches_makes_no_difference(events in events(), batch_max in 1..20usize) {
-        for (kind, planned) in subjects() {
-            let whole = run(&planned, &events, usize::MAX, &[]);
-            prop_assert_eq!(&whole, &run(&planned, &events, batch_max, &[]), "{} in batches of {}", kind, batch_max);
-            prop_assert_eq!(&whole, &run(&planned, &events, 1, &[]), "{} row by row", kind);
+        for (kind, planned) in SUBJECTS.iter() {
+            let whole = run(planned, &events, usize::MAX, &[]);
+            prop_assert_eq!(&whole, &run(planned, &events, batch_max, &[]), "{} in batches of {}", kind, batch_max);
+            prop_assert_eq!(&whole, &run(planned, &events, 1, &[]), "{} row by row", kind);
         }
     }
 
     #[test]
     fn stopping_and_starting_again_makes_no_difference(events in events(), restarts in vec(0..100usize, 1..5)) {
-        for (kind, planned) in subjects() {
-            let whole = run(&planned, &events, usize::MAX, &[]);
-            prop_assert_eq!(&whole, &run(&planned, &events, usize::MAX, &restarts), "{} restarted", kind);
+        for (kind, planned) in SUBJECTS.iter() {
+            let whole = run(planned, &events, usize::MAX, &[]);
+            prop_assert_eq!(&whole, &run(planned, &events, usize::MAX, &restarts), "{} restarted", kind);
         }
     }
 
     #[test]
     fn the_same_input_gives_the_same_output(events in events()) {
-        for ((kind, planned), (_, again)) in subjects().into_iter().zip(subjects()) {
-            prop_assert_eq!(run(&planned, &events, 7, &[]), run(&again, &events, 7, &[]), "{}", kind);
+        for (kind, planned) in SUBJECTS.iter() {
+            prop_assert_eq!(run(planned, &events, 7, &[]), run(planned, &events, 7, &[]), "{}", kind);
+        }
+    }
+
+    /// With readings in order, a watermark that is told more often tells nothing new; only the order of sensors may change.
+    #[test]
+    fn how_often_the_watermark_is_told_makes_no_difference(readings in in_order(), every in 1..10usize) {
+        let told = |every: usize| {
+            let with_watermark = readings.iter().enumerate().flat_map(|(n, row)| {
+                let watermark = (n % every == 0).then_some(Event::Watermark(row.ts));
+                watermark.into_iter().chain([Event::Reading(row.clone())])
+            });
+            let last = readings.last().map(|row| Event::Watermark(row.ts));
+            with_watermark.chain(last).collect::<Vec<_>>()
+        };
+        for (kind, planned) in SUBJECTS.iter() {
+            let [mut often, mut rarely] = [1, every].map(|every| run(planned, &told(every), usize::MAX, &[]));
+            often.rows.sort();
+            rarely.rows.sort();
+            prop_assert_eq!(often, rarely, "{} told every {} rows", kind, every);
         }
     }
 
     #[test]
     fn no_more_rows_are_dropped_than_came(events in events()) {
         let came = events.iter().filter(|event| matches!(event, Event::Reading(_))).count();
-        for (kind, planned) in subjects() {
-            let dropped = run(&planned, &events, 7, &[]).dropped.values().sum::<usize>();
+        for (kind, planned) in SUBJECTS.iter() {
+            let dropped = run(planned, &events, 7, &[]).dropped.values().sum::<usize>();
             prop_assert!(dropped <= came, "{} dropped {} of {}", kind, dropped, came);
         }
     }
@@ -143,14 +169,14 @@ proptest! {
 
 #[test]
 fn nothing_comes_of_nothing() {
-    for (kind, planned) in subjects() {
-        assert_eq!(run(&planned, &[], 1, &[]), Seen::default(), "{kind}");
+    for (kind, planned) in SUBJECTS.iter() {
+        assert_eq!(run(planned, &[], 1, &[]), Seen::default(), "{kind}");
     }
 }
 
 #[test]
 fn output_has_the_planned_columns_and_its_times_are_among_them() {
-    for (kind, planned) in subjects() {
+    for (kind, planned) in SUBJECTS.iter() {
         for time in &planned.times {
             let field = planned.output.field_with_name(&time.name).expect("a time column is a column");
             assert_eq!(field.data_type(), &schema::time_type(), "{kind}");

@@ -1,7 +1,11 @@
 use std::collections::HashMap;
+use std::path::Path;
 
 use expect_test::expect;
 use lineside_model::{Quality, Timestamp};
+use lineside_operators::control::loop_table;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use crate::kit::{Row, Seen, batch, mistakes, plan, script};
 
@@ -211,6 +215,18 @@ ok,t1,v,5,1s,,2,,,,,0,100,,,,
     expect![[r#"
         loops.csv:1:1: the table is empty (its columns are loop, pv, out, sp, period, form, kp, ki, kd, ti, td, n, tf, b, bias, i0, u0, u_min, u_max, rate_up, rate_down, anti_windup, tt, action)
     "#]].assert_eq(&mistakes("pid", TABLE, ""));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_table_or_is_told_wrong(cells in vec(vec("[a-z0-9.\",:# -]{0,6}", 9), 0..4), text in any::<String>()) {
+        let rows = cells.iter().map(|row| row.join(",")).collect::<Vec<_>>().join("\n");
+        for text in [text, format!("loop,pv,out,sp,period,kp,ki,u_min,u_max\n{rows}")] {
+            if let Err(problems) = loop_table::read(Path::new("loops.csv"), &text) {
+                prop_assert!(!problems.0.is_empty());
+            }
+        }
+    }
 }
 
 /// The seven trajectories of the reference implementation, see `tests/data/pid/README.md`: all in one loop table, their

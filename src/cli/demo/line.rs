@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use lineside_model::{Error, Result, Span, Timestamp};
 
@@ -61,6 +61,7 @@ impl Line {
             plan.sinks.push(SinkPlan {
                 name: format!("screen/{}", node.name),
                 connector: "demo",
+                codec: None,
                 input: Input::Node(n),
                 planned: tap(take),
                 expire_after: None,

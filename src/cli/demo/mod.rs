@@ -17,12 +17,11 @@ use lineside_loadtest::broker::Broker;
 use lineside_loadtest::plant::{Plant, PlantOptions};
 use lineside_loadtest::player::{EventTimes, PlayOptions, Speed, Target, play_until};
 use lineside_loadtest::trace;
-use lineside_model::{Error, Span};
+use lineside_model::{Error, Result, Span};
 use tokio::sync::oneshot;
 
 use super::Failure;
 use crate::observe::Board;
-use crate::plan::Plan;
 use line::Line;
 
 /// The files of the example, as they stand in the repository.

@@ -1,52 +1,30 @@
 //! `GROUP BY window_start, window_end, …`: keys and arguments are computed by a step before the window, output columns after.
 
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::expr::{AggregateFunction as Call, AggregateFunctionParams, NullTreatment, Sort};
-use datafusion::logical_expr::{self, Expr, cast, lit, when};
+use datafusion::logical_expr::{self, Expr, ExprSchemable, cast};
 use lineside_model::{Problem, Span};
-use lineside_operators::window::{self, AggregateFunction, AggregateSpec, WindowKind, WindowSpec, result_type};
+use lineside_operators::window::{self, AggregateSpec, WindowKind, WindowSpec, result_type};
 
+use super::StepInput;
+use super::aggregate_call::{Aggregated, Arguments};
 use super::lower::{Lowering, names_of};
 use super::relation::{Relation, Window, column, edges, unused, uses_edges};
 use super::window::{Cut, WINDOW_END, WINDOW_START};
-
-const SUPPORTED: &str = "count, sum, avg, min, max, stddev, stddev_pop, first_value, last_value, median, percentile_cont, \
-                         approx_median, approx_percentile_cont";
-
-/// What is computed of a window's rows.
-struct Aggregated {
-    function: AggregateFunction,
-    /// The name in the text, for error messages.
-    word: String,
-    /// Over which column of [`Arguments`]; `None`: over rows.
-    argument: Option<usize>,
-    name: String,
-}
-
-/// The columns that the window operator reads, each once.
-#[derive(Default)]
-struct Arguments(Vec<(Expr, String)>);
-
-impl Arguments {
-    fn add(&mut self, expr: Expr, name: &str) -> usize {
-        match self.0.iter().position(|(known, _)| *known == expr) {
-            Some(place) => place,
-            None => {
-                let taken =
-                    |name: &str| [WINDOW_START, WINDOW_END].contains(&name) || self.0.iter().any(|(_, n)| n == name);
-                let name = unused(name, taken);
-                self.0.push((expr, name));
-                self.0.len() - 1
-            }
-        }
-    }
-}
 
 /// What a column of `GROUP BY` is.
 enum Group {
     Edge(&'static str),
     /// A column of [`Arguments`].
     Key(usize),
+}
+
+/// An aggregate of the plan, taken apart.
+struct Grouped<'p> {
+    plan: &'p logical_expr::Aggregate,
+    window: Window,
+    /// The event time among the [`Arguments`].
+    time: usize,
+    groups: Vec<Group>,
+    aggregates: Vec<Aggregated>,
 }
 
 impl Lowering<'_> {
@@ -59,8 +37,8 @@ impl Lowering<'_> {
         let time = arguments.add(column(time), time);
         let groups = self.groups(node, &relation, &names, &mut arguments)?;
         let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
-        for (expr, name) in node.aggr_expr.iter().zip(&names[groups.len()..]) {
-            aggregates.push(self.aggregated(expr, name, node, &relation, &mut arguments)?);
+        for expr in &node.aggr_expr {
+            aggregates.push(self.aggregated(expr, node, &relation, &mut arguments)?);
         }
         for expr in arguments.0.iter().map(|(expr, _)| expr).chain(&relation.filter) {
             if uses_edges(expr).map_err(|e| self.text.planning(&e))? {
@@ -69,7 +47,7 @@ impl Lowering<'_> {
             }
         }
         let (input, places) = self.arguments(relation, &arguments)?;
-        self.window_step(node, window, input, &places, time, &groups, &aggregates)
+        self.window_step(&Grouped { plan: node, window, time, groups, aggregates }, input, &places)
     }
 
     /// The columns of `GROUP BY`, one of which must be the window.
@@ -115,8 +93,8 @@ impl Lowering<'_> {
             None => self.text.at_word("group", message),
         };
         let input = match &relation.input {
-            super::StepInput::Table(name) => name.as_str(),
-            super::StepInput::Step(_) => "…",
+            StepInput::Table(name) => name.as_str(),
+            StepInput::Step(_) => "…",
         };
         let times = || relation.times.iter().map(|time| time.name.as_str());
         let time = times().find(|name| *name == WINDOW_START).or_else(|| times().next()).unwrap_or("…");
@@ -134,23 +112,15 @@ impl Lowering<'_> {
             Some(places) if relation.filter.is_none() && !places.iter().any(clash) => Ok((relation, places)),
             _ => {
                 relation.columns = arguments.0.iter().map(|(expr, _)| expr.clone()).collect();
-                let names = arguments.0.iter().map(|(_, name)| name.clone()).collect();
-                Ok((self.step("prepare", relation, names)?, (0..arguments.0.len()).collect()))
+                let names = arguments.0.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>();
+                Ok((self.step("prepare", relation, &names)?, (0..arguments.0.len()).collect()))
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one aggregate, each from another place")]
-    fn window_step(
-        &mut self,
-        node: &logical_expr::Aggregate,
-        window: Window,
-        input: Relation,
-        places: &[usize],
-        time: usize,
-        groups: &[Group],
-        aggregates: &[Aggregated],
-    ) -> Result<Relation, Problem> {
+    /// The window operator over `input`, where the columns of [`Arguments`] are at these `places`.
+    fn window_step(&mut self, grouped: &Grouped<'_>, input: Relation, places: &[usize]) -> Result<Relation, Problem> {
+        let Grouped { plan, window, time, groups, aggregates } = grouped;
         let name_of = |place: usize| input.schema.field(places[place]).name().clone();
         let mut keys = groups
             .iter()
@@ -171,19 +141,23 @@ impl Lowering<'_> {
             taken.push(name.clone());
             specs.push(AggregateSpec { function: aggregated.function, column, name });
         }
-        let time_name = name_of(time);
+        let time_name = name_of(*time);
         let delay = input.times.iter().find(|t| t.name == time_name).map_or(Span::ZERO, |t| t.delay);
         let spec = WindowSpec {
             kind: kind(window.cut),
-            time: places[time],
+            time: places[*time],
             time_delay: delay,
             keys: keys.iter().map(|key| places[*key]).collect(),
             aggregates: specs,
         };
-        let operator = window::plan(spec, &input.schema).map_err(|problems| {
+        let (over, names) = ([WINDOW_START, WINDOW_END].map(str::to_owned), &taken[..keys.len()]);
+        let grouped = over.iter().chain(names).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let explain = format!("group by {grouped} over {time_name}: {}", taken[keys.len()..].join(", "));
+        let mut operator = window::plan(spec, &input.schema).map_err(|problems| {
             let what = problems.0.into_iter().next().unwrap_or_else(|| Problem::whole("the window cannot be planned"));
             Problem { hint: what.hint, ..self.text.at_any(["tumble", "hop"], &what.message) }
         })?;
+        operator.explain.insert(0, explain);
         let lineage = keys.iter().map(|key| (name_of(*key), name_of(*key))).collect();
         let columns = groups.iter().map(|group| match group {
             Group::Edge(name) => column(name),
@@ -194,110 +168,13 @@ impl Lowering<'_> {
         let types = relation.df_schema().map_err(|e| self.text.planning(&e))?;
         relation.columns = columns
             .into_iter()
-            .zip(node.schema.fields())
-            .map(|(expr, planned)| match logical_expr::ExprSchemable::get_type(&expr, &types) {
+            .zip(plan.schema.fields())
+            .map(|(expr, planned)| match expr.get_type(&types) {
                 Ok(found) if found != *planned.data_type() => cast(expr, planned.data_type().clone()),
                 _ => expr,
             })
             .collect();
         Ok(relation)
-    }
-
-    fn aggregated(
-        &self,
-        expr: &Expr,
-        name: &str,
-        node: &logical_expr::Aggregate,
-        relation: &Relation,
-        arguments: &mut Arguments,
-    ) -> Result<Aggregated, Problem> {
-        let Expr::AggregateFunction(Call { func, params }) = expr.clone().unalias() else {
-            return Err(self.text.at_word("group", "this aggregate does not run on a stream"));
-        };
-        let words = [func.name()].into_iter().chain(func.aliases().iter().map(String::as_str));
-        let word = words.clone().find(|word| self.text.has_word(word)).unwrap_or(func.name()).to_owned();
-        let resolve = |expr: &Expr| self.resolve(relation, expr, node.input.schema());
-        let AggregateFunctionParams { args, filter, order_by, null_treatment, .. } = params;
-        let args = args.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
-        let filter = filter.as_deref().map(resolve).transpose()?;
-        let sorts =
-            order_by.iter().map(|sort| Ok((resolve(&sort.expr)?, sort))).collect::<Result<Vec<_>, Problem>>()?;
-        let function = self.function(func.name(), &word, &args, &sorts, relation)?;
-        if null_treatment == Some(NullTreatment::RespectNulls) {
-            return Err(self.text.at_word("respect", "aggregates leave out nulls").hint("leave out RESPECT NULLS"));
-        }
-        let whole_rows = function == AggregateFunction::Count && args.iter().all(is_value);
-        let argument = match (whole_rows, filter, args.into_iter().next()) {
-            (true, None, _) => None,
-            (true, Some(filter), _) => Some(case(filter, lit(1_i64))?),
-            (false, Some(filter), Some(arg)) => Some(case(filter, arg)?),
-            (false, None, arg) => arg,
-            (false, Some(_), None) => None,
-        };
-        let argument = argument.map(|expr| {
-            let name = match relation.plain(&expr) {
-                Some(place) => relation.schema.field(place).name().clone(),
-                None => "argument".to_owned(),
-            };
-            arguments.add(expr, &name)
-        });
-        Ok(Aggregated { function, word, argument, name: name.to_owned() })
-    }
-
-    /// Our aggregate of this name.
-    fn function(
-        &self,
-        name: &str,
-        word: &str,
-        args: &[Expr],
-        sorts: &[(Expr, &Sort)],
-        relation: &Relation,
-    ) -> Result<AggregateFunction, Problem> {
-        let ascending = sorts.first().is_none_or(|(_, sort)| sort.asc);
-        let found = match name {
-            "count" => AggregateFunction::Count,
-            "sum" => AggregateFunction::Sum,
-            "avg" => AggregateFunction::Avg,
-            "min" => AggregateFunction::Min,
-            "max" => AggregateFunction::Max,
-            "stddev" => AggregateFunction::StddevSample,
-            "stddev_pop" => AggregateFunction::StddevPopulation,
-            "first_value" | "last_value" => {
-                let time = relation.window.map(|window| column(relation.schema.field(window.time).name()));
-                if sorts.iter().any(|(expr, _)| Some(expr) != time.as_ref()) {
-                    let message = format!("{word} goes by the event time of the window, not by another order");
-                    return Err(self.text.at_word(word, message).hint("leave out its ORDER BY"));
-                }
-                match (name == "first_value") == ascending {
-                    true => AggregateFunction::FirstValue,
-                    false => AggregateFunction::LastValue,
-                }
-            }
-            "median" => AggregateFunction::Percentile { fraction: 0.5, exact: true },
-            "approx_median" => AggregateFunction::Percentile { fraction: 0.5, exact: false },
-            "percentile_cont" | "approx_percentile_cont" => {
-                let exact = name == "percentile_cont";
-                let fraction = args.get(1).and_then(number).filter(|fraction| (0.0..=1.0).contains(fraction));
-                let fraction = fraction.ok_or_else(|| {
-                    let message = format!("{word} needs a fraction that is a number from 0 to 1");
-                    self.text.at_word(word, message).hint(format!("write {word}(0.95) WITHIN GROUP (ORDER BY value)"))
-                })?;
-                if args.len() > 2 {
-                    let message = format!("the size of the digest behind {word} is fixed");
-                    return Err(self.text.at_word(word, message).hint("leave out the number of centroids"));
-                }
-                AggregateFunction::Percentile { fraction: if ascending { fraction } else { 1.0 - fraction }, exact }
-            }
-            _ => {
-                let message = format!("aggregate {word} is not built for streams");
-                return Err(self.text.at_word(word, message).hint(format!("there are: {SUPPORTED}")));
-            }
-        };
-        let one_column = !matches!(found, AggregateFunction::Percentile { .. });
-        if one_column && args.len() > 1 {
-            return Err(self.text.at_word(word, format!("{word} takes one column")));
-        }
-        Ok(found)
     }
 }
 
@@ -306,25 +183,5 @@ fn kind(cut: Cut) -> WindowKind {
     match size == slide {
         true => WindowKind::Tumble { size, offset },
         false => WindowKind::Hop { size, slide, offset },
-    }
-}
-
-/// `FILTER (WHERE …)`: nulls are left out by every aggregate.
-fn case(filter: Expr, value: Expr) -> Result<Expr, Problem> {
-    when(filter, value).end().map_err(|error| Problem::whole(error.strip_backtrace()))
-}
-
-fn is_value(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(value, _) if !value.is_null())
-}
-
-fn number(expr: &Expr) -> Option<f64> {
-    match expr {
-        Expr::Literal(value, _) => match value.cast_to(&arrow::datatypes::DataType::Float64) {
-            Ok(ScalarValue::Float64(found)) => found,
-            _ => None,
-        },
-        Expr::Cast(cast) => number(&cast.expr),
-        _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What DataFusion may know while it plans a query: the tables of the pipeline and the functions there are.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
@@ -12,13 +12,13 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPl
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
 use super::Table;
-use super::window::WindowFunctions;
+use super::window_call::WindowFunctions;
 
 /// Tables and functions, as DataFusion asks for them.
 pub(super) struct Catalog<'a> {
     tables: &'a [Table],
-    scalars: HashMap<String, Arc<ScalarUDF>>,
-    aggregates: HashMap<String, Arc<AggregateUDF>>,
+    scalars: BTreeMap<String, Arc<ScalarUDF>>,
+    aggregates: BTreeMap<String, Arc<AggregateUDF>>,
     expressions: Vec<Arc<dyn ExprPlanner>>,
     relations: Vec<Arc<dyn RelationPlanner>>,
     options: ConfigOptions,
@@ -26,13 +26,13 @@ pub(super) struct Catalog<'a> {
 
 impl<'a> Catalog<'a> {
     pub(super) fn new(tables: &'a [Table]) -> Self {
-        let mut scalars = HashMap::new();
+        let mut scalars = BTreeMap::new();
         for function in SessionStateDefaults::default_scalar_functions() {
             for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
                 scalars.insert(name.to_owned(), Arc::clone(&function));
             }
         }
-        let mut aggregates = HashMap::new();
+        let mut aggregates = BTreeMap::new();
         for function in SessionStateDefaults::default_aggregate_functions() {
             for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
                 aggregates.insert(name.to_owned(), Arc::clone(&function));

@@ -12,13 +12,14 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result as PlanResult};
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{ColumnarValue, Expr};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::sql::unparser::Unparser;
+use datafusion::sql::unparser::dialect::CustomDialectBuilder;
 use lineside_model::{Reason, Result};
 use lineside_operators::{Emitter, Operator, Port};
 
@@ -87,11 +88,9 @@ impl Program {
 
     fn selected(&self, rows: &RecordBatch) -> PlanResult<Selected> {
         let Some(predicate) = &self.predicate else { return Ok(Selected::All) };
-        let mask = match predicate.evaluate(rows)? {
-            ColumnarValue::Array(mask) => mask,
-            scalar @ ColumnarValue::Scalar(_) => scalar.into_array(rows.num_rows())?,
-        };
-        let mask = mask.as_boolean();
+        let mask = predicate.evaluate(rows)?.into_array(rows.num_rows())?;
+        // `WHERE NULL` is of no type: as a condition it holds for no row.
+        let Some(mask) = mask.as_boolean_opt() else { return Ok(Selected::None) };
         Ok(match mask.true_count() {
             0 => Selected::None,
             all if all == rows.num_rows() => Selected::All,
@@ -106,7 +105,8 @@ enum Selected {
     None,
 }
 
-fn simplify(expr: &Expr, schema: &DFSchema) -> PlanResult<Expr> {
+/// An expression with what can be computed beforehand computed.
+pub(super) fn simplify(expr: &Expr, schema: &DFSchema) -> PlanResult<Expr> {
     let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
     ExprSimplifier::new(context).simplify(expr.clone())
 }
@@ -119,8 +119,10 @@ fn uses(expr: &Expr, name: &str) -> bool {
     expr.exists(|part| Ok(matches!(part, Expr::Column(column) if column.name == name))).unwrap_or(true)
 }
 
-fn sql_of(expr: &Expr) -> String {
-    let sql = Unparser::default().with_pretty(true).expr_to_sql(expr);
+/// An expression as SQL, for people: names are not quoted.
+pub(super) fn sql_of(expr: &Expr) -> String {
+    let dialect = CustomDialectBuilder::new().build();
+    let sql = Unparser::new(&dialect).with_pretty(true).expr_to_sql(expr);
     sql.map_or_else(|_| expr.human_display().to_string(), |sql| sql.to_string())
 }
 
@@ -134,49 +136,36 @@ fn named_sql(expr: &Expr, name: &str) -> String {
 /// The operator: a program for each input, whose rows come out together.
 #[derive(Debug)]
 pub(super) struct Expressions {
-    programs: Arc<[Program]>,
-    output: SchemaRef,
-}
-
-impl Expressions {
-    pub(super) fn new(programs: Arc<[Program]>, output: SchemaRef) -> Self {
-        Self { programs, output }
-    }
-
-    /// Runs a program; where it fails, over each half.
-    fn run(&self, program: &Program, rows: &RecordBatch, out: &mut dyn Emitter) -> Result<()> {
-        let count = rows.num_rows();
-        match program.run(rows) {
-            Ok(result) => {
-                if result.num_rows() < count {
-                    out.dropped(Reason::Filtered, count - result.num_rows());
-                }
-                if result.num_rows() == 0 {
-                    return Ok(());
-                }
-                // The inputs of a union differ in what may be null; its output is what all of them are.
-                let options = RecordBatchOptions::new().with_row_count(Some(result.num_rows()));
-                let columns = result.columns().to_vec();
-                out.emit(RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)?)
-            }
-            Err(_) if count > 1 => {
-                let half = count / 2;
-                self.run(program, &rows.slice(0, half), out)?;
-                self.run(program, &rows.slice(half, count - half), out)
-            }
-            Err(_) => {
-                out.dropped(Reason::ExpressionFailed, count);
-                Ok(())
-            }
-        }
-    }
+    pub(super) programs: Arc<[Program]>,
 }
 
 impl Operator for Expressions {
     fn process(&mut self, port: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()> {
         match self.programs.get(port) {
-            Some(program) if rows.num_rows() > 0 => self.run(program, &rows, out),
+            Some(program) if rows.num_rows() > 0 => run(program, &rows, out),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Runs a program; where it fails, over each half.
+fn run(program: &Program, rows: &RecordBatch, out: &mut dyn Emitter) -> Result<()> {
+    let count = rows.num_rows();
+    match program.run(rows) {
+        Ok(result) => {
+            if result.num_rows() < count {
+                out.dropped(Reason::Filtered, count - result.num_rows());
+            }
+            if result.num_rows() > 0 { out.emit(result) } else { Ok(()) }
+        }
+        Err(_) if count > 1 => {
+            let half = count / 2;
+            run(program, &rows.slice(0, half), out)?;
+            run(program, &rows.slice(half, count - half), out)
+        }
+        Err(_) => {
+            out.dropped(Reason::ExpressionFailed, count);
+            Ok(())
         }
     }
 }

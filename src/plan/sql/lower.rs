@@ -40,7 +40,7 @@ impl<'a> Lowering<'a> {
         let names = names_of(plan.schema());
         let output = match (&relation.input, relation.is_whole(&names)) {
             (StepInput::Step(_), true) => relation.input,
-            _ => self.step("select", relation, names)?.input,
+            _ => self.step("select", relation, &names)?.input,
         };
         Ok((self.steps, output))
     }
@@ -61,7 +61,7 @@ impl<'a> Lowering<'a> {
                 let names = projection.input.schema();
                 let twice = relation.computes_twice(&projection.expr, names).map_err(|e| self.text.planning(&e))?;
                 if twice && relation.window.is_none() {
-                    relation = self.step("prepare", relation, names_of(names))?;
+                    relation = self.step("prepare", relation, &names_of(names))?;
                 }
                 let resolved = projection.expr.iter().map(|expr| self.resolve(&relation, expr, names));
                 relation.columns = resolved.collect::<Result<_, _>>()?;
@@ -93,7 +93,7 @@ impl<'a> Lowering<'a> {
     fn window(&mut self, node: &WindowNode) -> Result<Relation, Problem> {
         let mut relation = self.relation(&node.input)?;
         if relation.window.is_some() {
-            relation = self.step("prepare", relation, names_of(node.input.schema()))?;
+            relation = self.step("prepare", relation, &names_of(node.input.schema()))?;
         }
         let time = self.resolve(&relation, &node.time, node.input.schema())?;
         let Some((time, _)) = relation.time(&time) else {
@@ -124,16 +124,16 @@ impl<'a> Lowering<'a> {
         let mut branches = Vec::new();
         branches_of(plan, &mut branches);
         let relations = branches.iter().map(|branch| self.relation(branch)).collect::<Result<Vec<_>, _>>()?;
-        self.expressions("union", relations, names)
+        self.expressions("union", relations, &names)
     }
 
     /// Computes a relation as a step of its own, its columns under these names.
-    pub(super) fn step(&mut self, label: &str, relation: Relation, names: Vec<String>) -> Result<Relation, Problem> {
+    pub(super) fn step(&mut self, label: &str, relation: Relation, names: &[String]) -> Result<Relation, Problem> {
         self.expressions(label, vec![relation], names)
     }
 
     /// One step over one or several relations with the same columns.
-    fn expressions(&mut self, label: &str, inputs: Vec<Relation>, names: Vec<String>) -> Result<Relation, Problem> {
+    fn expressions(&mut self, label: &str, inputs: Vec<Relation>, names: &[String]) -> Result<Relation, Problem> {
         let mut ports = Vec::with_capacity(inputs.len());
         let mut programs = Vec::with_capacity(inputs.len());
         let mut times = None::<Vec<TimeColumn>>;
@@ -156,15 +156,14 @@ impl<'a> Lowering<'a> {
             programs.push(program);
         }
         let output = Arc::new(self.common_schema(&programs)?);
+        programs.iter_mut().for_each(|program| program.schema = Arc::clone(&output));
         let programs = Arc::<[Program]>::from(programs);
-        let schema = Arc::clone(&output);
-        let build =
-            move || -> Box<dyn Operator> { Box::new(Expressions::new(Arc::clone(&programs), Arc::clone(&schema))) };
+        let build = move || -> Box<dyn Operator> { Box::new(Expressions { programs: Arc::clone(&programs) }) };
         let operator = PlannedOperator {
             partition_by: Some(Vec::new()),
             explain,
             times: times.unwrap_or_default(),
-            ..PlannedOperator::new(Arc::clone(&output), build)
+            ..PlannedOperator::new(output, build)
         };
         Ok(self.push(label, ports, operator, lineage))
     }
@@ -281,12 +280,7 @@ fn assign(
 ) -> PlannedOperator {
     let schema = Arc::clone(&output);
     let build = move || -> Box<dyn Operator> { Box::new(Assign { cut, time, output: Arc::clone(&schema) }) };
-    PlannedOperator {
-        partition_by: Some(Vec::new()),
-        explain: vec![explain],
-        times,
-        ..PlannedOperator::new(output, build)
-    }
+    PlannedOperator { partition_by: Some(Vec::new()), explain: vec![explain], times, ..PlannedOperator::new(output, build) }
 }
 
 /// The inputs of a union and of unions in it.

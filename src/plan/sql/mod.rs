@@ -5,10 +5,11 @@
 //! ```
 //!
 //! DataFusion, unchanged, parses and plans: names, types, coercions, functions. Windows come to it as table functions
-//! ([`window`]). Its plan is lowered to our operators ([`lower`]): projections and filters to [`expression`], windowed aggregates
+//! ([`window_call`]). Its plan is lowered to our operators ([`lower`]): projections and filters to [`expression`], windowed aggregates
 //! to the window operator. What cannot run as a stream is refused at the words that ask for it, with the nearest form that can.
 
 mod aggregate;
+mod aggregate_call;
 mod assign;
 mod catalog;
 mod expression;
@@ -20,6 +21,7 @@ mod relation;
 mod tests;
 mod text;
 mod window;
+mod window_call;
 
 use std::fmt;
 

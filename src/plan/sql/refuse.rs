@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use lineside_model::{Problem, Problems};
 
 use super::text::SqlText;
-use super::window;
+use super::window_call;
 
 /// The one `SELECT` of the text, if it can run as a stream as far as the text tells.
 pub(super) fn one_select(text: &SqlText) -> Result<Statement, Problems> {
@@ -49,6 +49,7 @@ pub(super) fn tables(statement: &Statement) -> Vec<(String, Span)> {
     let mut found = Tables::default();
     let ControlFlow::Continue(()) = statement.visit(&mut found) else { return Vec::new() };
     found.tables.retain(|(name, _)| !found.defined.contains(name));
+    found.tables.append(&mut found.hidden);
     found.tables
 }
 
@@ -57,6 +58,8 @@ struct Tables {
     tables: Vec<(String, Span)>,
     /// Names that a `WITH` gives.
     defined: BTreeSet<String>,
+    /// Tables whose name a `WITH` gives to what it makes of them.
+    hidden: Vec<(String, Span)>,
 }
 
 impl Tables {
@@ -73,13 +76,19 @@ impl Visitor for Tables {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         for defined in query.with.iter().flat_map(|with| &with.cte_tables) {
-            self.defined.insert(normal(&defined.alias.name));
+            let name = normal(&defined.alias.name);
+            // `WITH readings AS (SELECT … FROM readings)`: within, the name is still that of the table.
+            let mut within = Self::default();
+            if defined.query.visit(&mut within).is_continue() {
+                self.hidden.extend(within.tables.into_iter().filter(|(table, _)| *table == name));
+            }
+            self.defined.insert(name);
         }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, relation: &TableFactor) -> ControlFlow<()> {
-        match (window::data_of(relation), relation) {
+        match (window_call::data_of(relation), relation) {
             (Some(Expr::Identifier(name)), _) => self.add(&[name]),
             (Some(Expr::CompoundIdentifier(names)), _) => self.add(&names),
             (None, TableFactor::Table { name, args: None, .. }) => {

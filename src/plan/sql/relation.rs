@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result as PlanResult};
 use datafusion::logical_expr::Expr;
 use lineside_operators::TimeColumn;
@@ -93,6 +93,29 @@ impl Relation {
             && fields.iter().zip(names).all(|(field, name)| field.name() == name)
             && self.columns.iter().enumerate().all(|(n, expr)| self.plain(expr) == Some(n))
     }
+
+    /// The event times among `columns`, each under its name.
+    pub(super) fn times_of(&self, columns: &[(Expr, String)]) -> Vec<TimeColumn> {
+        let kept = |(expr, name): &(Expr, String)| {
+            let (_, time) = self.time(expr)?;
+            Some(TimeColumn { name: name.clone(), delay: time.delay })
+        };
+        columns.iter().filter_map(kept).collect()
+    }
+
+    /// Which of `columns` are columns read, unchanged: name here, name there.
+    pub(super) fn lineage_of(&self, columns: &[(Expr, String)]) -> Vec<(String, String)> {
+        let kept = |(expr, name): &(Expr, String)| {
+            let place = self.plain(expr)?;
+            Some((name.clone(), self.schema.field(place).name().clone()))
+        };
+        columns.iter().filter_map(kept).collect()
+    }
+
+    /// The schema as DataFusion wants it.
+    pub(super) fn df_schema(&self) -> PlanResult<DFSchema> {
+        DFSchema::try_from(Arc::clone(&self.schema))
+    }
 }
 
 /// A column that is read.
@@ -138,32 +161,7 @@ fn all_columns(expr: &Expr) -> PlanResult<Vec<Column>> {
         if let Expr::Column(column) = part {
             found.push(column.clone());
         }
-        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+        Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
-}
-
-impl Relation {
-    /// The event times among `columns`, each under its name.
-    pub(super) fn times_of(&self, columns: &[(Expr, String)]) -> Vec<TimeColumn> {
-        let kept = |(expr, name): &(Expr, String)| {
-            let (_, time) = self.time(expr)?;
-            Some(TimeColumn { name: name.clone(), delay: time.delay })
-        };
-        columns.iter().filter_map(kept).collect()
-    }
-
-    /// Which of `columns` are columns read, unchanged: name here, name there.
-    pub(super) fn lineage_of(&self, columns: &[(Expr, String)]) -> Vec<(String, String)> {
-        let kept = |(expr, name): &(Expr, String)| {
-            let place = self.plain(expr)?;
-            Some((name.clone(), self.schema.field(place).name().clone()))
-        };
-        columns.iter().filter_map(kept).collect()
-    }
-
-    /// The schema as DataFusion wants it.
-    pub(super) fn df_schema(&self) -> PlanResult<DFSchema> {
-        DFSchema::try_from(Arc::clone(&self.schema))
-    }
 }

@@ -113,8 +113,9 @@ impl SqlText {
         }
         let message = error.diagnostic().map_or(cause, |told| told.message.clone());
         let hint = error.diagnostic().and_then(|told| told.helps.first()).map(|help| help.message.clone());
-        let word = quoted(&message).unwrap_or("select").to_owned();
-        Problem { hint, ..self.at_span(span, &word, one_line(&message)) }
+        let words = message.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        let word = words.rev().find(|word| self.has_word(word)).unwrap_or_default();
+        Problem { hint, ..self.at_span(span, word, one_line(&message)) }
     }
 
     /// What the parser says, its place taken from the end of its message.
@@ -163,7 +164,7 @@ fn reworded(cause: &str) -> Option<(String, String)> {
         ));
     }
     if let Some(types) = between("Cannot coerce arithmetic expression ", " to valid types") {
-        return Some((format!("there is no {types}"), "CAST one of the two".to_owned()));
+        return Some((format!("{types} cannot be computed"), "CAST one of the two".to_owned()));
     }
     if let Some(name) = between("Projections require unique expression names but the expression \"", "\"") {
         let name = name.rsplit('.').next().unwrap_or(name);
@@ -172,18 +173,14 @@ fn reworded(cause: &str) -> Option<(String, String)> {
             "give one of them another name with AS".to_owned(),
         ));
     }
-    if let Some(column) = between(
-        "Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column \"",
-        "\"",
-    ) {
-        return Some((
-            format!("column \"{column}\" is neither grouped by nor aggregated"),
-            "name the columns instead of *".to_owned(),
-        ));
-    }
-    if let Some(column) = between("Column in SELECT must be in GROUP BY or an aggregate function: Column \"", "\"") {
+    if let Some(column) = between("While expanding wildcard, column \"", "\" must appear") {
+        let column = column.rsplit('.').next().unwrap_or(column);
         let message = format!("column \"{column}\" is neither grouped by nor aggregated");
-        return Some((message, format!("add it to GROUP BY, or write first_value({column})")));
+        return Some((message, format!("add it to GROUP BY, or write last_value({column})")));
+    }
+    if let Some((_, found)) = cause.split_once("Cannot create filter with non-boolean predicate '") {
+        let found = found.rsplit_once("' returning ").map_or(found, |(_, found)| found);
+        return Some((format!("\"where\" expects a condition, found {found}"), "compare it with something".to_owned()));
     }
     None
 }

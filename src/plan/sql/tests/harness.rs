@@ -82,7 +82,7 @@ impl Running {
         Table { name: name.to_owned(), schema: Arc::clone(&operator.output), times: operator.times.clone() }
     }
 
-    pub(super) fn feed(&mut self, table: &str, rows: RecordBatch) {
+    pub(super) fn feed(&mut self, table: &str, rows: &RecordBatch) {
         self.hand(&StepInput::Table(table.to_owned()), rows);
     }
 
@@ -98,7 +98,7 @@ impl Running {
         std::mem::take(&mut self.output)
     }
 
-    fn hand(&mut self, from: &StepInput, rows: RecordBatch) {
+    fn hand(&mut self, from: &StepInput, rows: &RecordBatch) {
         if *from == self.plan.output {
             self.output.push(rows.clone());
         }
@@ -119,7 +119,7 @@ impl Running {
         }
         for rows in out.rows.into_iter().filter(|rows| rows.num_rows() > 0) {
             assert_eq!(rows.schema(), self.plan.steps[step].operator.output, "step {step} keeps its schema");
-            self.hand(&StepInput::Step(step), rows);
+            self.hand(&StepInput::Step(step), &rows);
         }
     }
 
@@ -137,7 +137,7 @@ pub(super) fn run(sql: &str, readings: &str) -> String {
 pub(super) fn run_tables(sql: &str, input: &[(&str, &str)]) -> String {
     let mut running = Running::new(sql, &tables());
     for (table, text) in input {
-        running.feed(table, rows(text));
+        running.feed(table, &rows(text));
     }
     running.watermark(Timestamp::MAX);
     let schema = running.as_table("q").schema;

@@ -17,7 +17,15 @@ const READINGS: &str = "
 fn tumbling_windows_are_half_open_and_aligned_to_the_epoch() {
     let sql = "SELECT window_start, window_end, sensor, count(*) AS n, count(value) AS values, avg(value) AS mean
                FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE) GROUP BY window_start, window_end, sensor";
-    expect![[""]].assert_eq(&run(sql, READINGS));
+    expect![[r#"
+        window_start  window_end  sensor  n  values  mean
+        0s            1m          a       2  2       2.0
+        0s            1m          b       1  1       10.0
+        1m            2m          a       1  1       5.0
+        1m            2m          b       1  0       -
+        2m            3m          a       1  1       7.0
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -31,7 +39,16 @@ fn the_long_form_is_the_short_form() {
                  from table(hop(data => table readings, timecol => descriptor(ts), size => interval '60 seconds',
                                 slide => interval '30' second))
                  group by window_start, window_end";
-    expect![[""]].assert_eq(&run(short, READINGS));
+    expect![[r#"
+        window_end  s
+        30s         3
+        1m          6
+        1m30s       12
+        2m          9
+        2m30s       6
+        3m          6
+    "#]]
+    .assert_eq(&run(short, READINGS));
     assert_eq!(run(long, READINGS), run(short, READINGS));
     assert_eq!(run(named, READINGS), run(short, READINGS));
     assert_eq!(explain(long), explain(short));
@@ -41,7 +58,14 @@ fn the_long_form_is_the_short_form() {
 fn an_offset_shifts_the_windows() {
     let sql = "SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE, INTERVAL '1' SECOND)
                GROUP BY window_start";
-    expect![[""]].assert_eq(&run(sql, READINGS));
+    expect![[r#"
+        window_start  n
+        -59s          1
+        1s            3
+        1m1s          1
+        2m1s          1
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -50,8 +74,18 @@ fn keys_arguments_and_having_are_expressions() {
                       count(*) FILTER (WHERE n > 1) AS later, sum(value) FILTER (WHERE n > 1) AS later_sum
                FROM TUMBLE(readings, ts, INTERVAL '2' MINUTE) r
                WHERE r.n < 6 GROUP BY upper(sensor), window_start HAVING count(*) > 1";
-    expect![[""]].assert_eq(&explain(sql));
-    expect![[""]].assert_eq(&run(sql, READINGS));
+    expect![[r#"
+        step 1 prepare of readings: where n < 6; select ts, upper(sensor) AS upper(r.sensor), value * 2.0 AS argument, value, CASE WHEN (n > 1) THEN 1 END AS argument_2, CASE WHEN (n > 1) THEN value END AS argument_3
+        step 2 window of step 1: group by window_start, window_end, upper(r.sensor) over ts: max(value * 2.0), min(value), count(* where n > 1), sum(value where n > 1), count(*); windows of 2m every 2m, from 1970-01-01T00:00:00Z, closed when the watermark reaches their end; rows of closed windows are dropped and counted as late; state: one entry per aggregate, group and slice that has rows; 1 slices to a window; groups are forgotten when they are in no open window
+        step 3 select of step 2: where count(*) > 1; select upper(r.sensor) AS s, window_start + INTERVAL '1 HOURS' AS hour_later, max(value * 2.0) - min(value) AS range, count(* where n > 1) AS later, sum(value where n > 1) AS later_sum
+    "#]].assert_eq(&explain(sql));
+    expect![[r#"
+        s  hour_later  range  later  later_sum
+        A  1h          9.0    2      8.0
+        B  1h          10.0   2      10.0
+        filtered 1
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -64,15 +98,41 @@ fn every_aggregate_there_is() {
                       approx_median(value) AS am, approx_percentile_cont(value, 0.5) AS ap,
                       approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY value) AS aw
                FROM TUMBLE(readings, ts, INTERVAL '1' DAY) GROUP BY window_start";
-    expect![[""]].assert_eq(&run(sql, READINGS));
+    expect![[r#"
+        c  s   m    lo  hi    sd                 ss                 sp                 f    l  l2  md   q1   q3   am   ap   aw
+        6  21  5.2  a   10.0  3.492849839314596  3.492849839314596  3.124099870362662  1.0  6  1   5.0  3.0  7.0  5.0  5.0  5.0
+    "#]].assert_eq(&run(sql, READINGS));
 }
 
 #[test]
 fn windows_without_aggregate_repeat_the_row() {
     let sql = "SELECT * FROM HOP(readings, ts, INTERVAL '30' SECOND, INTERVAL '60' SECOND) WHERE window_start >= to_timestamp(0)";
-    expect![[""]].assert_eq(&run(sql, READINGS));
+    expect![[r#"
+        ts    sensor  value  n  window_start  window_end
+        0s    a       1.0    1  0s            1m
+        5s    b       10.0   2  0s            1m
+        59s   a       3.0    3  0s            1m
+        59s   a       3.0    3  30s           1m30s
+        1m    a       5.0    4  30s           1m30s
+        1m    a       5.0    4  1m            2m
+        1m1s  b       -      5  30s           1m30s
+        1m1s  b       -      5  1m            2m
+        2m5s  a       7.0    6  1m30s         2m30s
+        2m5s  a       7.0    6  2m            3m
+        filtered 2
+    "#]]
+    .assert_eq(&run(sql, READINGS));
     let sql = "SELECT sensor, window_end - ts AS rest FROM TUMBLE(readings, ts, INTERVAL '60' SECOND)";
-    expect![[""]].assert_eq(&run(sql, READINGS));
+    expect![[r#"
+        sensor  rest
+        a       PT60S
+        b       PT55S
+        a       PT1S
+        a       PT60S
+        b       PT59S
+        a       PT55S
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -83,8 +143,18 @@ fn a_subquery_below_the_window_and_above_it() {
                        (SELECT *, v + 0 AS w FROM TUMBLE(warm, t, INTERVAL '1' MINUTE)) x
                    GROUP BY window_start, window_end) y
                WHERE s > 60";
-    expect![[""]].assert_eq(&explain(sql));
-    expect![[""]].assert_eq(&run(sql, READINGS));
+    expect![[r#"
+        step 1 prepare of readings: where value > 1.0; select ts, value * 10.0 AS argument
+        step 2 window of step 1: group by window_start, window_end over ts: max(value * 10.0), sum(value * 10.0); windows of 1m every 1m, from 1970-01-01T00:00:00Z, closed when the watermark reaches their end; rows of closed windows are dropped and counted as late; state: one entry per aggregate, group and slice that has rows; 1 slices to a window; groups are forgotten when they are in no open window
+        step 3 select of step 2: where sum(value * 10.0) > 60.0; select window_end, max(value * 10.0) + 1.0 AS more
+    "#]].assert_eq(&explain(sql));
+    expect![[r#"
+        window_end  more
+        1m          101.0
+        3m          71.0
+        filtered 3
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -100,23 +170,41 @@ fn a_query_over_a_query_takes_its_window_as_time() {
     let mut second = Running::new(hours, &all);
     let mut told = String::new();
     for (text, watermark) in [("0s a 1\n60s a 1\n61s b 1", 90), ("110s a 1\n121s a 1", 121), ("200s a 1", 300)] {
-        first.feed("readings", rows(text));
+        first.feed("readings", &rows(text));
         let at = Timestamp(Span::from_secs(watermark).micros());
         first.watermark(at);
         for rows in first.take() {
-            second.feed("minutes", rows);
+            second.feed("minutes", &rows);
         }
         second.watermark(at);
         told += &format!("{watermark}s:\n{}", show(&second.as_table("q").schema, &second.take()));
     }
-    expect![[""]].assert_eq(&(told + &second.dropped()));
+    expect![[r#"
+        90s:
+        window_start  n  rows
+        121s:
+        window_start  n  rows
+        300s:
+        window_start  n  rows
+        0s            4  3
+        2m            2  2
+    "#]]
+    .assert_eq(&(told + &second.dropped()));
 }
 
 #[test]
 fn keys_alone_give_the_distinct_ones_of_each_window() {
     let sql =
         "SELECT window_start, sensor FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE) GROUP BY window_start, sensor";
-    expect![[""]].assert_eq(&run(sql, READINGS));
+    expect![[r#"
+        window_start  sensor
+        0s            a
+        0s            b
+        1m            a
+        1m            b
+        2m            a
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }
 
 #[test]
@@ -128,4 +216,44 @@ fn the_columns_a_window_is_keyed_by_can_be_followed_to_the_source() {
     let window = &plan.steps[1];
     assert_eq!(window.operator.partition_by, Some(vec!["s".to_owned()]));
     assert!(plan.steps[0].lineage[0].contains(&("s".to_owned(), "sensor".to_owned())), "{:?}", plan.steps[0].lineage);
+}
+
+#[test]
+fn windows_over_streams_brought_together() {
+    let sql = "WITH both AS (SELECT ts, value FROM readings UNION ALL SELECT ts, n FROM readings)
+               SELECT window_start AS \"Start\", sum(value) FROM TUMBLE(both, ts, INTERVAL '5m') GROUP BY 1";
+    expect![[r#"
+        Start  sum(both.value)
+        0s     47.0
+    "#]]
+    .assert_eq(&run(sql, READINGS));
+}
+
+#[test]
+fn a_row_whose_key_or_argument_fails_is_left_out_of_its_window() {
+    let sql =
+        "SELECT window_start, sum(12 / (n - 3)) AS s FROM TUMBLE(readings, ts, INTERVAL '1' DAY) GROUP BY window_start";
+    expect![[r#"
+        window_start  s
+        0s            4
+        expression_failed 1
+    "#]]
+    .assert_eq(&run(sql, READINGS));
+}
+
+#[test]
+fn windows_of_one_query_are_the_rows_of_the_next_within_one_text() {
+    let sql = "WITH seconds AS (SELECT window_start, window_end, sensor, avg(value) AS mean
+                                FROM TUMBLE(readings, ts, INTERVAL '1' SECOND) GROUP BY window_start, window_end, sensor)
+               SELECT sensor, window_end, max(mean) AS peak FROM TUMBLE(seconds, window_start, INTERVAL '1' MINUTE)
+               GROUP BY sensor, window_end";
+    expect![[r#"
+        sensor  window_end  peak
+        a       1m          3.0
+        b       1m          10.0
+        a       2m          5.0
+        b       2m          -
+        a       3m          7.0
+    "#]]
+    .assert_eq(&run(sql, READINGS));
 }

@@ -1,0 +1,3 @@
+//! Conformance of the connectors, each against a peer.
+
+mod modbus;

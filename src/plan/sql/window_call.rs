@@ -1,0 +1,206 @@
+//! `TUMBLE(…)` and `HOP(…)` as they stand in FROM: DataFusion asks [`WindowFunctions`] while it plans, and gets a [`WindowNode`].
+//!
+//! Arguments go by their place or by the names that Flink has for them: `DATA`, `TIMECOL`, `SLIDE`, `SIZE`, `OFFSET`.
+
+use std::sync::Arc;
+
+use datafusion::common::{self, DFSchema, DataFusionError, Diagnostic, Result, ScalarValue};
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
+use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Ident, Spanned, TableAlias, TableFactor};
+use datafusion::sql::sqlparser::tokenizer::Span as Place;
+use lineside_model::Span;
+
+use super::window::{Cut, WindowNode};
+
+/// The functions that cut time into windows.
+const FUNCTIONS: [&str; 2] = ["TUMBLE", "HOP"];
+
+/// Plans the table functions `TUMBLE` and `HOP`.
+#[derive(Debug)]
+pub(super) struct WindowFunctions;
+
+impl RelationPlanner for WindowFunctions {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let Some(call) = Call::of(&relation)? else { return Ok(RelationPlanning::Original(Box::new(relation))) };
+        let (data, name) = call.data()?;
+        let input = context.plan(data)?;
+        let time = call.time(&input, context)?;
+        let cut = call.cut(context)?;
+        let node = LogicalPlan::Extension(Extension { node: Arc::new(WindowNode::new(input, cut, time)?) });
+        let alias = call
+            .alias
+            .clone()
+            .or_else(|| name.map(|name| TableAlias { explicit: true, name, columns: Vec::new(), at: None }));
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(node, alias))))
+    }
+}
+
+/// What a window function reads, where it is one: for knowing which tables a query needs.
+pub(super) fn data_of(relation: &TableFactor) -> Option<ast::Expr> {
+    Call::of(relation).ok().flatten().and_then(|call| call.arguments.first().cloned().flatten())
+}
+
+/// A call as it was written.
+#[derive(Debug)]
+struct Call {
+    hop: bool,
+    place: Place,
+    alias: Option<TableAlias>,
+    /// In the order of [`Call::parameters`].
+    arguments: Vec<Option<ast::Expr>>,
+}
+
+impl Call {
+    fn of(relation: &TableFactor) -> Result<Option<Self>> {
+        let TableFactor::Table { name, alias, args: Some(args), .. } = relation else { return Ok(None) };
+        let (function, place) = (name.to_string(), name.span());
+        let hop = match FUNCTIONS.iter().position(|known| known.eq_ignore_ascii_case(&function)) {
+            Some(found) => FUNCTIONS[found] == "HOP",
+            None => {
+                let message = format!("there is no table function \"{function}\"");
+                return Err(wrong(place, message, "the windows there are: TUMBLE, HOP"));
+            }
+        };
+        let mut call = Self { hop, place, alias: alias.clone(), arguments: Vec::new() };
+        call.arguments = vec![None; call.parameters().len()];
+        for (n, argument) in args.args.iter().enumerate() {
+            let (slot, value) = match argument {
+                FunctionArg::Unnamed(value) => (Some(n), value),
+                FunctionArg::Named { name, arg, .. } => (call.parameter(&name.value), arg),
+                FunctionArg::ExprNamed { name, arg, .. } => (call.parameter(&name.to_string()), arg),
+            };
+            let slot = slot.and_then(|slot| call.arguments.get_mut(slot));
+            match (slot, value) {
+                (Some(slot), FunctionArgExpr::Expr(value)) if slot.is_none() => *slot = Some(value.clone()),
+                _ => return Err(call.wrong(argument.span(), format!("argument \"{argument}\" does not belong here"))),
+            }
+        }
+        Ok(Some(call))
+    }
+
+    fn function(&self) -> &'static str {
+        FUNCTIONS[usize::from(self.hop)]
+    }
+
+    /// The names of the arguments, which are Flink's, in order.
+    fn parameters(&self) -> &'static [&'static str] {
+        match self.hop {
+            true => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
+            false => &["DATA", "TIMECOL", "SIZE", "OFFSET"],
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<usize> {
+        self.parameters().iter().position(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    fn usage(&self) -> &'static str {
+        match self.hop {
+            true => "write HOP(table, event_time, INTERVAL '5' SECOND, INTERVAL '60' SECOND): slide, then size",
+            false => "write TUMBLE(table, event_time, INTERVAL '1' MINUTE)",
+        }
+    }
+
+    fn wrong(&self, place: Place, message: impl Into<String>) -> DataFusionError {
+        wrong(if place == Place::empty() { self.place } else { place }, message, self.usage())
+    }
+
+    fn argument(&self, name: &str) -> Result<&ast::Expr> {
+        let found = self.parameter(name).and_then(|n| self.arguments[n].as_ref());
+        found.ok_or_else(|| {
+            self.wrong(self.place, format!("{} needs its argument {}", self.function(), name.to_lowercase()))
+        })
+    }
+
+    /// The table to read, and the name by which its columns can be qualified.
+    fn data(&self) -> Result<(TableFactor, Option<Ident>)> {
+        let data = self.argument("DATA")?;
+        let name = match data {
+            ast::Expr::Identifier(name) => vec![name.clone()],
+            ast::Expr::CompoundIdentifier(names) => names.clone(),
+            _ => return Err(self.wrong(data.span(), format!("\"{data}\" is not a table"))),
+        };
+        let last = name.last().cloned();
+        let table = TableFactor::Table {
+            name: name.into(),
+            alias: None,
+            args: None,
+            with_hints: Vec::new(),
+            version: None,
+            with_ordinality: false,
+            partitions: Vec::new(),
+            json_path: None,
+            sample: None,
+            index_hints: Vec::new(),
+        };
+        Ok((table, last))
+    }
+
+    fn time(&self, input: &LogicalPlan, context: &mut dyn RelationPlannerContext) -> Result<Expr> {
+        let time = self.argument("TIMECOL")?;
+        match time {
+            ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) => {
+                context.sql_to_expr(time.clone(), input.schema())
+            }
+            _ => Err(self.wrong(time.span(), format!("\"{time}\" is not an event-time column"))),
+        }
+    }
+
+    fn cut(&self, context: &mut dyn RelationPlannerContext) -> Result<Cut> {
+        let size = self.span("SIZE", context)?;
+        let slide = if self.hop { self.span("SLIDE", context)? } else { size };
+        let given = self.parameter("OFFSET").is_some_and(|n| self.arguments[n].is_some());
+        let offset = if given { self.span("OFFSET", context)? } else { Span::ZERO };
+        for (name, span) in [("size", size), ("slide", slide)] {
+            if span <= Span::ZERO {
+                let place = self.argument(name)?.span();
+                return Err(self.wrong(place, format!("the {name} of a window must be greater than zero")));
+            }
+        }
+        if slide > size {
+            let message =
+                format!("the slide of {slide} is longer than the window of {size}: rows between would be lost");
+            let (slide, size) = (self.argument("SLIDE")?, self.argument("SIZE")?);
+            let hint = format!(
+                "slide comes first, then size: HOP({}, {}, {size}, {slide})",
+                self.argument("DATA")?,
+                self.argument("TIMECOL")?
+            );
+            return Err(wrong(self.place, message, hint));
+        }
+        Ok(Cut { size, slide, offset })
+    }
+
+    /// A length of time that is the same on every day.
+    fn span(&self, name: &str, context: &mut dyn RelationPlannerContext) -> Result<Span> {
+        let argument = self.argument(name)?;
+        let place = argument.span();
+        let expected = || self.wrong(place, format!("the {} of a window is an interval", name.to_lowercase()));
+        let value = context.sql_to_expr(argument.clone(), &DFSchema::empty()).map_err(|_| expected())?;
+        let (value, sign) = match value {
+            Expr::Negative(inner) => (*inner, -1),
+            value => (value, 1),
+        };
+        let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) = value else { return Err(expected()) };
+        if value.months != 0 {
+            return Err(wrong(place, "months and years differ in length", "give the window in days or shorter units"));
+        }
+        let nanos = i128::from(value.days) * 86_400_000_000_000 + i128::from(value.nanoseconds);
+        match i64::try_from(nanos / 1_000) {
+            Ok(micros) if nanos % 1_000 == 0 => Ok(Span::from_micros(sign * micros)),
+            _ => Err(self.wrong(place, format!("the {} of a window is in whole microseconds", name.to_lowercase()))),
+        }
+    }
+}
+
+fn wrong(place: Place, message: impl Into<String>, hint: impl Into<String>) -> DataFusionError {
+    let message = message.into();
+    let mut told = Diagnostic::new_error(message.clone(), common::Span::try_from_sqlparser_span(place));
+    told.add_help(hint, None);
+    DataFusionError::Plan(message).with_diagnostic(told)
+}
