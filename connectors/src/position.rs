@@ -10,7 +10,7 @@ pub enum Position {
     /// The source cannot be asked again and wants no acknowledgement: Modbus, MQTT at QoS 0.
     #[default]
     None,
-    /// Messages handed over so far in this connection: acknowledged in order, not resumable by us (MQTT).
+    /// Messages handed over since the start: acknowledged in order, not resumable by us (MQTT).
     Sequence(u64),
     /// The next offset to read, by partition or file (Kafka, files).
     Offsets(BTreeMap<String, u64>),

@@ -16,7 +16,7 @@ pub struct Frames {
     pub payloads: Vec<Bytes>,
     /// When each was read from the wire.
     pub received_at: Vec<Timestamp>,
-    /// What the wire says about each message, in the order of [`crate::PlannedSource::metadata`]: topic, key, offset…
+    /// What the wire says about each message, in the order of [`crate::Gives::Frames`]: topic, key, offset…
     pub metadata: Vec<ArrayRef>,
 }
 

@@ -3,7 +3,8 @@
 //! An operator is a state machine over Arrow batches. It does no I/O, reads no clock, knows no runtime and no SQL planner, so
 //! the same input gives the same output wherever and however often it runs. `tests/laws.rs` holds every operator to that.
 //!
-//! [`operator`] has the traits, [`registry`] the list of all that a pipeline file can name, one file each below it.
+//! [`operator`] has the traits, [`registry`] the list of all that a pipeline file can name, one file each below it; [`window`] is
+//! what a query's windows are planned with.
 
 pub mod aggregate;
 pub mod control;

@@ -17,7 +17,7 @@ pub(super) enum Format {
 /// Starts logging. `RUST_LOG` says what; by default lineside's own lines from `info` up and others' from `warn` up.
 pub(super) fn start(format: Format) {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,lineside=info,lineside_connectors=info"));
+        .unwrap_or_else(|_| EnvFilter::new("warn,lineside=info,lineside_connectors=info,rumqttd=off"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let colour = std::io::stderr().is_terminal();
     // A second start within one process keeps the first.

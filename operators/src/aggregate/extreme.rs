@@ -41,6 +41,12 @@ impl<K: Kept, const GREATEST: bool> Extreme<K, GREATEST> {
     fn new() -> Self {
         Self { best: Vec::new(), present: Vec::new(), kind: PhantomData }
     }
+
+    /// Whether a value takes the place of the kept one.
+    #[inline]
+    fn beats(value: K::Seen<'_>, kept: K::Seen<'_>) -> bool {
+        if GREATEST { K::before(kept, value) } else { K::before(value, kept) }
+    }
 }
 
 impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
@@ -59,25 +65,20 @@ impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let (best, present) = (self.best.as_mut_slice(), self.present.as_mut_slice());
-        let column = K::column(rows)?;
-        rows.each_row(column, |slot, _, row| {
-            let better = if GREATEST { K::is_greater } else { K::is_less };
-            if !present[slot] || better(column, row, &best[slot]) {
-                K::keep(&mut best[slot], column, row);
+        K::each(rows, |slot, _, value| {
+            if !present[slot] || Self::beats(value, K::see(&best[slot])) {
+                K::keep(&mut best[slot], value);
                 present[slot] = true;
             }
-        });
-        Ok(())
+        })
     }
 
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
         let other = same::<Self>(other)?;
         for ((value, _), slot) in other.best.iter().zip(&other.present).zip(map).filter(|((_, present), _)| **present) {
             let slot = *slot as usize;
-            let best = &mut self.best[slot];
-            let better = if GREATEST { K::before(best, value) } else { K::before(value, best) };
-            if !self.present[slot] || better {
-                best.clone_from(value);
+            if !self.present[slot] || Self::beats(K::see(value), K::see(&self.best[slot])) {
+                self.best[slot].clone_from(value);
                 self.present[slot] = true;
             }
         }

@@ -70,15 +70,13 @@ impl<K: Kept, const LAST: bool> Partial for Edge<K, LAST> {
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let (times, values, present) = (&mut self.times[..], &mut self.values[..], &mut self.present[..]);
-        let column = K::column(rows)?;
-        rows.each_row(column, |slot, time, row| {
+        K::each(rows, |slot, time, value| {
             if !present[slot] || Self::replaces(time, times[slot]) {
-                K::keep(&mut values[slot], column, row);
+                K::keep(&mut values[slot], value);
                 times[slot] = time;
                 present[slot] = true;
             }
-        });
-        Ok(())
+        })
     }
 
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {

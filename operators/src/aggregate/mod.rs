@@ -23,6 +23,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use arrow::array::ArrayRef;
+use arrow::compute::can_cast_types;
 use arrow::datatypes::DataType;
 use lineside_model::{Error, Problem, Result};
 use serde::Serialize;
@@ -97,7 +98,9 @@ pub fn result_type(function: &AggregateFunction, input: Option<&DataType>) -> Re
     match function {
         AggregateFunction::Count => return Ok(DataType::Int64),
         AggregateFunction::Min | AggregateFunction::Max if values::is_ordered(value) => return Ok(value.clone()),
-        AggregateFunction::FirstValue | AggregateFunction::LastValue if values::is_ordered(value) => {
+        AggregateFunction::FirstValue | AggregateFunction::LastValue
+            if values::is_ordered(value) && can_cast_types(&values::kept_type(value), input) =>
+        {
             return Ok(input.clone());
         }
         AggregateFunction::Min

@@ -41,7 +41,7 @@ impl Partial for Percentile {
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let values = self.values.as_mut_slice();
-        rows.each(rows.numbers::<Float64Type>()?, |slot, value| values[slot].push(value));
+        rows.each(rows.numbers::<Float64Type>()?, |slot, _, value| values[slot].push(value));
         Ok(())
     }
 

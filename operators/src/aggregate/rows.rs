@@ -30,27 +30,22 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Calls `take(slot, value)` for each value of `numbers` that is not null. The loop without nulls has no branch on them.
+    /// Calls `take(slot, time, value)` for each value of `numbers` that is not null. The loop without nulls has no branch on
+    /// them.
     #[inline]
     pub(crate) fn each<T: ArrowPrimitiveType>(
         &self,
         numbers: &PrimitiveArray<T>,
-        mut take: impl FnMut(usize, T::Native),
+        mut take: impl FnMut(usize, i64, T::Native),
     ) {
         let values = &numbers.values()[self.start..self.start + self.slots.len()];
+        let rows = || self.slots.iter().zip(self.times).zip(values);
         match numbers.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => {
-                for (slot, value) in self.slots.iter().zip(values) {
-                    take(*slot as usize, *value);
-                }
-            }
-            Some(nulls) => {
-                for (n, (slot, value)) in self.slots.iter().zip(values).enumerate() {
-                    if nulls.is_valid(self.start + n) {
-                        take(*slot as usize, *value);
-                    }
-                }
-            }
+            None => rows().for_each(|((slot, time), value)| take(*slot as usize, *time, *value)),
+            Some(nulls) => (self.start..)
+                .zip(rows())
+                .filter(|(row, _)| nulls.is_valid(*row))
+                .for_each(|(_, ((slot, time), value))| take(*slot as usize, *time, *value)),
         }
     }
 

@@ -81,7 +81,7 @@ impl Partial for Stddev {
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let moments = self.moments.as_mut_slice();
-        rows.each(rows.numbers::<Float64Type>()?, |slot, value| moments[slot].add(value));
+        rows.each(rows.numbers::<Float64Type>()?, |slot, _, value| moments[slot].add(value));
         Ok(())
     }
 

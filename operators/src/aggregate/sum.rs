@@ -42,7 +42,7 @@ impl Partial for FloatSum {
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let (sums, counts) = (self.sums.as_mut_slice(), self.counts.as_mut_slice());
-        rows.each(rows.numbers::<Float64Type>()?, |slot, value| {
+        rows.each(rows.numbers::<Float64Type>()?, |slot, _, value| {
             sums[slot] += value;
             counts[slot] += 1;
         });
@@ -112,9 +112,9 @@ impl Partial for IntegerSum {
             present[slot] = true;
         };
         if self.signed {
-            rows.each(rows.numbers::<Int64Type>()?, |slot, value| add(slot, value.into()));
+            rows.each(rows.numbers::<Int64Type>()?, |slot, _, value| add(slot, value.into()));
         } else {
-            rows.each(rows.numbers::<UInt64Type>()?, |slot, value| add(slot, value.into()));
+            rows.each(rows.numbers::<UInt64Type>()?, |slot, _, value| add(slot, value.into()));
         }
         Ok(())
     }

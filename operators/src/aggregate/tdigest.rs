@@ -154,7 +154,7 @@ impl Partial for ApproxPercentile {
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let digests = self.digests.as_mut_slice();
-        rows.each(rows.numbers::<Float64Type>()?, |slot, value| digests[slot].add(value));
+        rows.each(rows.numbers::<Float64Type>()?, |slot, _, value| digests[slot].add(value));
         Ok(())
     }
 

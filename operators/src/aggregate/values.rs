@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, PrimitiveArray, StringArray, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use lineside_model::{Error, Result};
 use serde::Serialize;
@@ -38,19 +38,17 @@ pub(super) fn kept_type(data_type: &DataType) -> DataType {
 pub(super) trait Kept: 'static + Send + Debug + Clone {
     /// The value as it is kept.
     type Value: Clone + Default + Debug + Send + Serialize + DeserializeOwned;
-    /// The column it comes from.
-    type Column: Array + 'static;
+    /// The value as it is looked at.
+    type Seen<'a>: Copy;
 
-    /// The column of a run.
-    fn column<'a>(rows: &Rows<'a>) -> Result<&'a Self::Column>;
-    /// Keeps row `row` of the column.
-    fn keep(value: &mut Self::Value, column: &Self::Column, row: usize);
-    /// Whether row `row` comes strictly before the kept value.
-    fn is_less(column: &Self::Column, row: usize, than: &Self::Value) -> bool;
-    /// Whether row `row` comes strictly after the kept value.
-    fn is_greater(column: &Self::Column, row: usize, than: &Self::Value) -> bool;
-    /// Whether one kept value comes strictly before another.
-    fn before(one: &Self::Value, other: &Self::Value) -> bool;
+    /// Calls `take(slot, time, value)` for each row with a value.
+    fn each<'a>(rows: &Rows<'a>, take: impl FnMut(usize, i64, Self::Seen<'a>)) -> Result<()>;
+    /// Puts a value in the place of a kept one.
+    fn keep(kept: &mut Self::Value, value: Self::Seen<'_>);
+    /// Looks at a kept value.
+    fn see(kept: &Self::Value) -> Self::Seen<'_>;
+    /// Whether one value comes strictly before another.
+    fn before(one: Self::Seen<'_>, other: Self::Seen<'_>) -> bool;
     /// Kept values as a column.
     fn emit<'a>(values: impl Iterator<Item = Option<&'a Self::Value>>) -> ArrayRef;
 }
@@ -63,27 +61,25 @@ macro_rules! numbers {
 
         impl Kept for $name {
             type Value = $native;
-            type Column = PrimitiveArray<$kind>;
+            type Seen<'a> = $native;
 
-            fn column<'a>(rows: &Rows<'a>) -> Result<&'a Self::Column> {
-                rows.numbers::<$kind>()
+            #[inline]
+            fn each<'a>(rows: &Rows<'a>, take: impl FnMut(usize, i64, Self::Seen<'a>)) -> Result<()> {
+                rows.each(rows.numbers::<$kind>()?, take);
+                Ok(())
             }
             #[inline]
-            fn keep(value: &mut $native, column: &Self::Column, row: usize) {
-                *value = column.values()[row];
+            fn keep(kept: &mut $native, value: $native) {
+                *kept = value;
             }
             #[inline]
-            fn is_less(column: &Self::Column, row: usize, than: &$native) -> bool {
-                Self::before(&column.values()[row], than)
+            fn see(kept: &$native) -> $native {
+                *kept
             }
             #[inline]
-            fn is_greater(column: &Self::Column, row: usize, than: &$native) -> bool {
-                Self::before(than, &column.values()[row])
-            }
-            #[inline]
-            fn before(one: &$native, other: &$native) -> bool {
+            fn before(one: $native, other: $native) -> bool {
                 let before: fn($native, $native) -> bool = $before;
-                before(*one, *other)
+                before(one, other)
             }
             fn emit<'a>(values: impl Iterator<Item = Option<&'a $native>>) -> ArrayRef {
                 Arc::new(values.map(|value| value.copied()).collect::<$array>())
@@ -107,25 +103,23 @@ pub(super) struct Text;
 
 impl Kept for Text {
     type Value = String;
-    type Column = StringArray;
+    type Seen<'a> = &'a str;
 
-    fn column<'a>(rows: &Rows<'a>) -> Result<&'a StringArray> {
+    fn each<'a>(rows: &Rows<'a>, mut take: impl FnMut(usize, i64, Self::Seen<'a>)) -> Result<()> {
         let column = rows.column()?;
-        column
-            .as_string_opt::<i32>()
-            .ok_or_else(|| Error::internal(format!("an aggregate of Utf8 was given {}", column.data_type())))
+        let text = column.as_string_opt::<i32>();
+        let text = text.ok_or_else(|| Error::internal(format!("text was expected, given {}", column.data_type())))?;
+        rows.each_row(text, |slot, time, row| take(slot, time, text.value(row)));
+        Ok(())
     }
-    fn keep(value: &mut String, column: &StringArray, row: usize) {
-        value.clear();
-        value.push_str(column.value(row));
+    fn keep(kept: &mut String, value: &str) {
+        kept.clear();
+        kept.push_str(value);
     }
-    fn is_less(column: &StringArray, row: usize, than: &String) -> bool {
-        column.value(row) < than.as_str()
+    fn see(kept: &String) -> &str {
+        kept
     }
-    fn is_greater(column: &StringArray, row: usize, than: &String) -> bool {
-        column.value(row) > than.as_str()
-    }
-    fn before(one: &String, other: &String) -> bool {
+    fn before(one: &str, other: &str) -> bool {
         one < other
     }
     fn emit<'a>(values: impl Iterator<Item = Option<&'a String>>) -> ArrayRef {

@@ -158,7 +158,7 @@ impl WindowAggregate {
                 && grid.last_window(*first.key()) < self.next
             {
                 let slice = first.remove();
-                self.rows -= slice.rows();
+                self.rows = self.rows.saturating_sub(slice.rows());
                 self.entries -= slice.keys().len();
             }
             if closed.is_full() {

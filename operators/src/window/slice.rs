@@ -94,7 +94,7 @@ impl Slice {
         let mut map = Vec::new();
         self.slots.find(other.slots.keys(), &mut map);
         if part == Part::Combinable {
-            self.rows += other.rows;
+            self.rows = self.rows.saturating_add(other.rows);
         }
         for (mine, other) in self.partials.iter_mut().zip(&other.partials) {
             mine.resize(self.slots.keys().len());

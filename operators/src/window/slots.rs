@@ -26,20 +26,20 @@ impl Slots {
 
     /// The slot of each key, giving new ones to new keys.
     pub(super) fn find(&mut self, ids: &[u32], slots: &mut Vec<u32>) {
+        // Twice through: the first loop has no calls in it, and mostly finds everything.
         slots.clear();
-        slots.reserve(ids.len());
-        for id in ids {
-            slots.push(match self.dense.get(*id as usize) {
-                Some(slot) if *slot != NONE => *slot,
-                _ => self.rare(*id),
-            });
+        slots.extend(ids.iter().map(|id| self.dense.get(*id as usize).copied().unwrap_or(NONE)));
+        if slots.contains(&NONE) {
+            for (slot, id) in slots.iter_mut().zip(ids).filter(|(slot, _)| **slot == NONE) {
+                *slot = self.rare(*id);
+            }
         }
     }
 
     /// The slot of a key that is new or not in the array.
-    #[inline(never)]
     fn rare(&mut self, id: u32) -> u32 {
-        if let Some(slot) = self.sparse.get(&id) {
+        let dense = self.dense.get(id as usize).filter(|slot| **slot != NONE);
+        if let Some(slot) = dense.or_else(|| self.sparse.get(&id)) {
             return *slot;
         }
         // There are never more slots than keys, whose numbers are 32 bits.

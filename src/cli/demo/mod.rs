@@ -127,7 +127,7 @@ struct Feed {
 impl Feed {
     fn start(port: u16) -> Result<Self> {
         let (stop, stopped) = oneshot::channel::<()>();
-        let target: Target = format!("mqtt://127.0.0.1:{port}/plant/line1").parse()?;
+        let target: Target = format!("mqtt://127.0.0.1:{port}/plant").parse()?;
         let options = PlayOptions {
             speed: Speed::Times(TRACE_SPEED),
             event_times: EventTimes::Scaled,

@@ -39,18 +39,9 @@ impl<T: ArrowPrimitiveType> IntegerKeys<T>
 where
     T::Native: Hash + Eq,
 {
-    #[inline]
     fn id(&mut self, key: T::Native) -> Result<u32> {
-        match key.to_usize().and_then(|key| self.direct.get(key)) {
-            Some(id) if *id != NONE => Ok(*id),
-            _ => self.rare(key),
-        }
-    }
-
-    /// The number of a key that is large, negative or new.
-    #[inline(never)]
-    fn rare(&mut self, key: T::Native) -> Result<u32> {
-        if let Some(id) = self.others.get(&key) {
+        let direct = key.to_usize().and_then(|key| self.direct.get(key)).filter(|id| **id != NONE);
+        if let Some(id) = direct.or_else(|| self.others.get(&key)) {
             return Ok(*id);
         }
         let id = next(self.values.len())?;
@@ -85,10 +76,15 @@ where
     fn intern(&mut self, columns: &[ArrayRef], _: usize, ids: &mut Vec<u32>) -> Result<()> {
         let column = only(columns)?;
         let column = column.as_primitive_opt::<T>().ok_or_else(|| unexpected(column))?;
-        ids.reserve(column.len());
         if column.null_count() == 0 {
-            for key in column.values() {
-                ids.push(self.id(*key)?);
+            // Twice through: the first loop has no calls in it, and mostly finds everything.
+            let start = ids.len();
+            let direct = |key: &T::Native| key.to_usize().and_then(|key| self.direct.get(key)).copied();
+            ids.extend(column.values().iter().map(|key| direct(key).unwrap_or(NONE)));
+            if ids[start..].contains(&NONE) {
+                for (id, key) in ids[start..].iter_mut().zip(column.values()).filter(|(id, _)| **id == NONE) {
+                    *id = self.id(*key)?;
+                }
             }
         } else {
             for key in column {

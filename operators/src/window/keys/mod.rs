@@ -12,6 +12,7 @@ mod text;
 use std::fmt::Debug;
 
 use arrow::array::{Array, ArrayRef, downcast_integer};
+use arrow::compute::can_cast_types;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 use lineside_model::{Error, Result};
@@ -45,9 +46,10 @@ fn stored_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// Whether columns of this type can be keys.
+/// Whether columns of this type can be keys, and keys be put out as such columns.
 pub(super) fn is_supported(data_type: &DataType) -> bool {
-    RowConverter::supports_fields(&[SortField::new(stored_type(data_type))])
+    let stored = stored_type(data_type);
+    can_cast_types(&stored, data_type) && RowConverter::supports_fields(&[SortField::new(stored)])
 }
 
 /// A numbering for key columns of these types.

@@ -1,0 +1,141 @@
+//! Windowed aggregation as a user meets it: readings and watermarks in, closed windows out.
+
+mod definition;
+mod plans;
+mod scripts;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::util::display::array_value_to_string;
+use expect_test::Expect;
+use lineside_model::schema::time_field;
+use lineside_model::{Reason, Result, Span, Timestamp};
+use lineside_operators::aggregate::AggregateFunction;
+use lineside_operators::window::{AggregateSpec, WindowKind, WindowSpec, plan};
+use lineside_operators::{Emitter, Operator, PlannedOperator};
+
+/// Keeps what an operator puts out.
+#[derive(Debug, Default)]
+struct Kept {
+    batches: Vec<RecordBatch>,
+    dropped: BTreeMap<Reason, usize>,
+}
+
+impl Emitter for Kept {
+    fn emit(&mut self, rows: RecordBatch) -> Result<()> {
+        self.batches.push(rows);
+        Ok(())
+    }
+
+    fn dropped(&mut self, reason: Reason, rows: usize) {
+        *self.dropped.entry(reason).or_default() += rows;
+    }
+}
+
+const TS: usize = 0;
+const SENSOR: usize = 1;
+const VALUE: usize = 2;
+
+fn readings() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        time_field("ts", true),
+        Field::new("sensor", DataType::Utf8, true),
+        Field::new("value", DataType::Float64, true),
+    ]))
+}
+
+fn secs(text: &str) -> i64 {
+    (text.parse::<f64>().expect("a script has numbers") * 1e6) as i64
+}
+
+fn tumble(size: i64) -> WindowKind {
+    WindowKind::Tumble { size: Span::from_secs(size), offset: Span::ZERO }
+}
+
+fn hop(size: i64, slide: i64) -> WindowKind {
+    WindowKind::Hop { size: Span::from_secs(size), slide: Span::from_secs(slide), offset: Span::ZERO }
+}
+
+fn aggregates(functions: &[AggregateFunction]) -> Vec<AggregateSpec> {
+    let spec = |function: &AggregateFunction| AggregateSpec {
+        function: *function,
+        column: Some(VALUE),
+        name: function.name().to_owned(),
+    };
+    let mut all = vec![AggregateSpec { function: AggregateFunction::Count, column: None, name: "rows".to_owned() }];
+    all.extend(functions.iter().map(spec));
+    all
+}
+
+fn by_sensor(kind: WindowKind, functions: &[AggregateFunction]) -> WindowSpec {
+    WindowSpec { kind, time: TS, time_delay: Span::ZERO, keys: vec![SENSOR], aggregates: aggregates(functions) }
+}
+
+/// Runs a script: `seconds sensor value` is a reading (`-` is null), `watermark seconds` a watermark, `restart` a snapshot that
+/// a fresh operator takes over, `end` the end of the input. The answer has what each line brought about.
+#[expect(clippy::needless_pass_by_value, reason = "an expectation reads best in the call")]
+fn check(spec: WindowSpec, script: &str, expected: Expect) {
+    let planned = plan(spec, &readings()).expect("the plan is sound");
+    let mut operator = (planned.build)();
+    let mut text = String::new();
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let mut out = Kept::default();
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["watermark", time] => operator.advance(Timestamp(secs(time)), &mut out).expect("advances"),
+            ["end"] => operator.advance(Timestamp::MAX, &mut out).expect("ends"),
+            ["restart"] => operator = restarted(&planned, operator.as_ref()),
+            [time, sensor, value] => {
+                let known = |text: &str| (text != "-").then(|| text.to_owned());
+                let times = TimestampMicrosecondArray::from(vec![known(time).map(|t| secs(&t))]).with_timezone("UTC");
+                let value = known(value).map(|v| v.parse::<f64>().expect("a number"));
+                let columns: Vec<ArrayRef> = vec![
+                    Arc::new(times),
+                    Arc::new(StringArray::from(vec![known(sensor)])),
+                    Arc::new(Float64Array::from(vec![value])),
+                ];
+                let batch = RecordBatch::try_new(readings(), columns).expect("fits");
+                operator.process(0, batch, &mut out).expect("takes rows");
+            }
+            _ => panic!("not a line of a script: {line}"),
+        }
+        if !out.batches.is_empty() {
+            writeln!(text, "{line}:").expect("text takes text");
+        }
+        for batch in &out.batches {
+            assert_eq!(batch.schema(), planned.output);
+            text.extend(lines(batch).into_iter().map(|row| format!("  {row}\n")));
+        }
+        for (reason, rows) in out.dropped {
+            writeln!(text, "{line}: dropped as {} {rows}", reason.word()).expect("text takes text");
+        }
+    }
+    writeln!(text, "open {}", operator.open_rows()).expect("text takes text");
+    expected.assert_eq(&text);
+}
+
+/// Each row as text: the window in seconds, then what is in it.
+fn lines(batch: &RecordBatch) -> Vec<String> {
+    let time = |column: usize, row: usize| {
+        batch.column(column).as_primitive::<TimestampMicrosecondType>().value(row) as f64 / 1e6
+    };
+    let cell = |column: &ArrayRef, row: usize| {
+        if column.is_null(row) { "-".to_owned() } else { array_value_to_string(column, row).expect("prints") }
+    };
+    let line = |row: usize| {
+        let cells = batch.columns()[2..].iter().map(|column| cell(column, row)).collect::<Vec<_>>();
+        format!("[{}, {}) {}", time(0, row), time(1, row), cells.join(" "))
+    };
+    (0..batch.num_rows()).map(line).collect()
+}
+
+fn restarted(planned: &PlannedOperator, operator: &dyn Operator) -> Box<dyn Operator> {
+    let snapshot = operator.snapshot().expect("saves");
+    let mut fresh = (planned.build)();
+    fresh.restore(&snapshot).expect("restores");
+    assert_eq!(fresh.open_rows(), operator.open_rows());
+    fresh
+}
