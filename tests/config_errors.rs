@@ -63,3 +63,22 @@ fn no_secret_is_shown_in_any_form() {
         }
     }
 }
+
+#[test]
+fn a_damaged_file_is_told_about_and_never_panics() {
+    for case in cases("config_errors").into_iter().chain(cases("explain")) {
+        let file = case.join("pipeline.toml");
+        let whole = std::fs::read_to_string(&file).expect("each case has a pipeline");
+        for at in whole.char_indices().map(|(at, _)| at).step_by(11) {
+            let cut = whole[..at].to_owned();
+            let swapped = format!("{}\"{}", &whole[..at], whole[at..].chars().skip(1).collect::<String>());
+            for damaged in [cut, swapped] {
+                if let Ok(config) = Config::parse(&file, damaged, &environment)
+                    && let Err(report) = build(&config, &kinds::registries())
+                {
+                    assert!(!report.is_empty() && !report.to_string().is_empty());
+                }
+            }
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! Each folder of `tests/explain` is a pipeline and what `lineside explain` says of it, with its warnings.
 
-use lineside::plan::file_schema;
+use std::path::PathBuf;
+
+use lineside::config::Config;
+use lineside::plan::{Registries, build, file_schema};
 use serde_json::Value;
 
 use crate::config_errors::{cases, expect, plan};
@@ -18,6 +21,26 @@ fn a_plan_is_explained() {
             Err(report) => panic!("{}: {report}", case.display()),
         }
     }
+}
+
+#[test]
+fn every_pipeline_among_the_examples_is_free_of_problems() {
+    let mut open = vec![PathBuf::from("examples")];
+    let mut checked = 0;
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("the tests run in the folder of the package");
+            open.extend(entries.map(|entry| entry.expect("a folder that can be listed").path()));
+        } else if path.extension().is_some_and(|extension| extension == "toml") {
+            let config = Config::load(&path, &|_| None).unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
+            match build(&config, &Registries::BUILD) {
+                Ok(plan) => assert!(plan.warnings.is_empty(), "{}", plan.warnings),
+                Err(report) => panic!("{report}"),
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 0);
 }
 
 #[test]

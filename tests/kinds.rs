@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use lineside::plan::Registries;
@@ -17,9 +17,15 @@ use schemars::{JsonSchema, Schema as JsonSchemaOf, schema_for};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The kinds of this file.
+/// The kinds of this file, and everything in this build.
 pub(crate) fn registries() -> Registries<'static> {
-    Registries { connectors: &[&Fieldbus, &Queue], codecs: &[&Words], operators: &[&Loops, &Pass] }
+    static CONNECTORS: LazyLock<Vec<&'static dyn ConnectorKind>> =
+        LazyLock::new(|| [&[&Fieldbus as &dyn ConnectorKind, &Queue], Registries::BUILD.connectors].concat());
+    static CODECS: LazyLock<Vec<&'static dyn CodecKind>> =
+        LazyLock::new(|| [&[&Words as &dyn CodecKind], Registries::BUILD.codecs].concat());
+    static OPERATORS: LazyLock<Vec<&'static dyn OperatorKind>> =
+        LazyLock::new(|| [&[&Loops as &dyn OperatorKind, &Pass], Registries::BUILD.operators].concat());
+    Registries { connectors: &CONNECTORS, codecs: &CODECS, operators: &OPERATORS }
 }
 
 const NEVER_BUILT: &str = "tests of planning build nothing";

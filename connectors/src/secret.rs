@@ -70,6 +70,7 @@ impl JsonSchema for Secret {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
+            "secret": true,
             "description": "a secret; write a reference to the environment such as \"${MQTT_PASSWORD}\"",
         })
     }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, plan, print};
 
-/// Checks a pipeline file with everything it names, and tells all that is wrong at once.
+/// Check a pipeline file with everything it names, and tell all that is wrong at once.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// The pipeline file.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, plan, print};
 
-/// Prints the plan of a pipeline file: graph, columns, windows, bounds, poll plans.
+/// Print the plan of a pipeline file: graph, columns, windows, bounds, poll plans.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
     /// The pipeline file.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Failure, print};
 use crate::plan::Registries;
 
-/// Lists connectors, codecs and operators, or the options of one of them.
+/// List connectors, codecs and operators, or the options of one of them.
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// A connector, codec or operator.

@@ -88,7 +88,7 @@ impl Failure {
             Self::Problems(report) => {
                 let count = report.findings().len();
                 let s = if count == 1 { "" } else { "s" };
-                let _closed = write!(std::io::stderr(), "{report}{count} problem{s} found\n");
+                let _closed = writeln!(std::io::stderr(), "{report}{count} problem{s} found");
                 ExitCode::from(1)
             }
             Self::Told => ExitCode::from(1),

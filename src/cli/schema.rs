@@ -5,7 +5,7 @@ use clap::Args;
 use super::{Failure, print};
 use crate::plan::{Registries, file_schema};
 
-/// Prints the JSON schema of the pipeline file, for editors.
+/// Print the JSON schema of the pipeline file, for editors.
 #[derive(Debug, Args)]
 pub(super) struct Schema {}
 

@@ -83,9 +83,12 @@ impl Document {
 
     /// A problem of the object at `base` with its place in the file; `None` if it only follows from a value that was told to
     /// be broken.
-    pub(super) fn finding(&self, base: &[String], object: String, problem: Problem) -> Option<Finding> {
+    pub(super) fn finding(&self, base: &[String], object: String, mut problem: Problem) -> Option<Finding> {
         match &problem.at {
             At::Option(option) => {
+                if option.last().is_some_and(|name| !problem.message.contains(name.as_str())) {
+                    problem.message = format!("option \"{}\": {}", option.join("."), problem.message);
+                }
                 let (path, place) = self.nearest(base, option)?;
                 let exact = path.len() == base.len() + option.len();
                 let unknown = path.last().is_some_and(|key| problem.message == format!("unknown option \"{key}\""));

@@ -28,7 +28,9 @@ impl fmt::Debug for Secrets {
 /// Whether an option of this name is a secret by its name alone.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_lowercase();
-    ["password", "passwd", "secret", "token", "passphrase", "api_key"].iter().any(|word| name.contains(word))
+    ["password", "passwd", "secret", "token", "passphrase", "api_key", "pem", "jaas"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 impl Secrets {

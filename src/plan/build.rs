@@ -182,13 +182,8 @@ impl<'a> Builder<'a> {
         let schema = input.map(|input| self.plan.schema(input));
         let planned = plan_operator(object, schema.as_ref(), self.registries, &Folder(self.config.folder()));
         let operator = planned.map_err(|problems| self.note(object, problems)).ok().flatten()?;
-        let node = NodePlan {
-            name: object.name.clone(),
-            inputs: vec![input?],
-            lineage: Vec::new(),
-            operator,
-            notes: Vec::new(),
-        };
+        let (name, inputs) = (object.name.clone(), vec![input?]);
+        let node = NodePlan { name, inputs, lineage: Vec::new(), operator };
         Some(self.push(node))
     }
 
@@ -234,12 +229,10 @@ impl<'a> Builder<'a> {
         };
         let output = resolve(&planned.output)?;
         let steps = planned.steps.len();
-        let mut notes = planned.explain;
-        for (n, step) in planned.steps.into_iter().enumerate() {
+        for step in planned.steps {
             let name = if steps == 1 { object.name.clone() } else { format!("{}/{}", object.name, step.label) };
             let inputs = step.inputs.iter().map(resolve).collect::<Option<Vec<_>>>()?;
-            let notes = if n + 1 == steps { std::mem::take(&mut notes) } else { Vec::new() };
-            self.push(NodePlan { name, inputs, lineage: step.lineage, operator: step.operator, notes });
+            self.push(NodePlan { name, inputs, lineage: step.lineage, operator: step.operator });
         }
         Some(output)
     }

@@ -92,7 +92,7 @@ impl Explanation<'_> {
     fn node(&self, out: &mut String, node: &NodePlan) -> fmt::Result {
         let inputs = node.inputs.iter().map(|&input| self.plan.input_name(input)).collect::<Vec<_>>().join(", ");
         writeln!(out, "step \"{}\" reads {inputs}", node.name)?;
-        lines(out, node.operator.explain.iter().chain(&node.notes))?;
+        lines(out, &node.operator.explain)?;
         let spread = match node.operator.partition_by.as_deref() {
             None => "all rows on one worker".to_owned(),
             Some([]) => "rows on any worker".to_owned(),
@@ -101,7 +101,11 @@ impl Explanation<'_> {
         writeln!(out, "  {spread}")?;
         write_columns(out, &node.operator.output)?;
         for time in &node.operator.times {
-            let delay = if time.delay == Span::ZERO { String::new() } else { format!(", up to {} late", time.delay) };
+            let delay = if time.delay == Span::ZERO {
+                String::new()
+            } else {
+                format!(", up to {} behind the watermark", time.delay)
+            };
             writeln!(out, "  event time: {}{delay}", time.name)?;
         }
         Ok(())

@@ -131,8 +131,6 @@ pub struct NodePlan {
     pub lineage: Vec<Vec<(String, String)>>,
     /// The operator.
     pub operator: PlannedOperator,
-    /// Lines for `explain` about the query as a whole, at its last step.
-    pub notes: Vec<String>,
 }
 
 /// One sink.
