@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 libs=${LINESIDE_KAFKA_LIBS:-$PWD/target/kafka/libs}
-version=$(sed -n 's/.*<version>\([0-9.]*\.[0-9.]*\)<.*/\1/p' tests/kafka/pom.xml)
+version=$(sed -n "/kafka_2.13/{n;s/.*<version>\(.*\)<.*/\1/p}" tests/kafka/pom.xml)
 if [ -e "$libs/kafka_2.13-$version.jar" ]; then
     exit 0
 fi

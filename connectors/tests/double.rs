@@ -60,7 +60,12 @@ pub(crate) fn plan_source(name: &str, folder: &Path, options: &Value) -> Result<
     kind(name).plan_source(options, &plan_context(folder))
 }
 
-pub(crate) fn plan_sink(name: &str, folder: &Path, options: &Value, input: &SchemaRef) -> Result<PlannedSink, Problems> {
+pub(crate) fn plan_sink(
+    name: &str,
+    folder: &Path,
+    options: &Value,
+    input: &SchemaRef,
+) -> Result<PlannedSink, Problems> {
     let codec: Option<lineside_connectors::codec::MakeEncoder> =
         if name == "kafka" { Some(Box::new(|| Box::new(Text))) } else { None };
     kind(name).plan_sink(options, input, codec, &plan_context(folder))
@@ -95,7 +100,9 @@ struct Text;
 impl Encoder for Text {
     fn encode(&mut self, rows: &RecordBatch, out: &mut Vec<Option<Bytes>>) -> Result<()> {
         let text = rows.column(0).as_string::<i32>();
-        out.extend(text.iter().map(|text| text.filter(|text| !text.is_empty()).map(|text| Bytes::from(text.to_owned()))));
+        out.extend(
+            text.iter().map(|text| text.filter(|text| !text.is_empty()).map(|text| Bytes::from(text.to_owned()))),
+        );
         Ok(())
     }
 }

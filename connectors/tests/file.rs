@@ -79,14 +79,17 @@ async fn a_csv_file_is_read_with_the_types_it_has() {
     )
     .unwrap();
     let (batches, counts) = read(folder.path(), &json!({"path": "a.csv"})).await;
-    shows(&batches, &expect![[r#"
+    shows(
+        &batches,
+        &expect![[r#"
         +--------------------------+------------+-------+---+-------+
         | ts                       | sensor     | value | n | on    |
         +--------------------------+------------+-------+---+-------+
         | 2026-01-31T12:00:00Z     | oven1      | 181.5 | 3 | true  |
         | 2026-01-31T12:00:00.250Z | oven, left |       | 4 | false |
         +--------------------------+------------+-------+---+-------+
-    "#]]);
+    "#]],
+    );
     assert!(counts.is_empty(), "{counts:?}");
 }
 
@@ -203,15 +206,20 @@ async fn parquet_goes_round_and_numbers_become_times() {
     let typed = json!({"path": "n.parquet", "columns": {"ts": {"type": "timestamp", "unit": "ms"}}});
     assert_eq!(*schema_of(folder.path(), &typed).field(0).data_type(), lineside_model::schema::time_type());
     let (batches, _) = read(folder.path(), &typed).await;
-    shows(&batches, &expect![[r#"
+    shows(
+        &batches,
+        &expect![[r#"
         +--------------------------+
         | ts                       |
         +--------------------------+
         | 1970-01-01T00:00:01.500Z |
         +--------------------------+
-    "#]]);
-    expect![[r#"option "columns.ts": the column holds numbers: name their unit, such as { type = "timestamp", unit = "ms" }"#]]
-        .assert_eq(&problem(folder.path(), &json!({"path": "n.parquet", "columns": {"ts": "timestamp"}})));
+    "#]],
+    );
+    expect![[
+        r#"option "columns.ts": the column holds numbers: name their unit, such as { type = "timestamp", unit = "ms" }"#
+    ]]
+    .assert_eq(&problem(folder.path(), &json!({"path": "n.parquet", "columns": {"ts": "timestamp"}})));
 }
 
 #[tokio::test]
@@ -275,7 +283,9 @@ fn what_cannot_be_read_is_told_with_the_cure() {
         (json!({"path": "a.dat"}), expect![[r#"option "path": the name "a.dat" does not tell the format"#]]),
         (
             json!({"path": "*/a.csv", "follow": true}),
-            expect![[r#"option "path": a * may stand only in the name of the file, not in that of a folder; option "follow": only a single csv or jsonl file that is not compressed can be followed"#]],
+            expect![[
+                r#"option "path": a * may stand only in the name of the file, not in that of a folder; option "follow": only a single csv or jsonl file that is not compressed can be followed"#
+            ]],
         ),
         (
             json!({"path": "a.csv", "columns": {"valve": "float"}}),
@@ -283,7 +293,9 @@ fn what_cannot_be_read_is_told_with_the_cure() {
         ),
         (
             json!({"path": "a.csv", "columns": {"value": "flaot"}}),
-            expect![[r#"option "columns.value": unknown variant "flaot"; expected one of "float", "int", "bool", "text", "timestamp""#]],
+            expect![[
+                r#"option "columns.value": unknown variant "flaot"; expected one of "float", "int", "bool", "text", "timestamp""#
+            ]],
         ),
     ] {
         expected.assert_eq(&problem(folder.path(), &options));
@@ -382,10 +394,9 @@ async fn a_full_disk_is_an_error_to_try_again_and_keeps_the_rows() {
 #[test]
 fn what_cannot_be_written_is_told_with_the_cure() {
     let folder = tempfile::tempdir().unwrap();
-    let told = |options| {
-        plan_sink("file", folder.path(), &options, &readings(0, 1).schema()).unwrap_err().to_string()
-    };
-    expect![[r#"option "path": the folder of "out/a.csv" is not there"#]].assert_eq(&told(json!({"path": "out/a.csv"})));
+    let told = |options| plan_sink("file", folder.path(), &options, &readings(0, 1).schema()).unwrap_err().to_string();
+    expect![[r#"option "path": the folder of "out/a.csv" is not there"#]]
+        .assert_eq(&told(json!({"path": "out/a.csv"})));
     expect![[r#"option "append": a parquet file cannot be appended to; option "time": a parquet file has a type for times; leave out time; option "rotate_every": must be more than 0s"#]]
         .assert_eq(&told(json!({"path": "a.parquet", "append": true, "time": "us", "rotate_every": "0s"})));
 }

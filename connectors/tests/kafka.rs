@@ -93,14 +93,16 @@ async fn what_is_produced_is_consumed_with_key_headers_and_time() {
     let kafka = Kafka::start(1);
     topic(&kafka, "plant-s1", 1).await;
     topic(&kafka, "plant-s2", 1).await;
-    let options = json!({"brokers": kafka.brokers(), "topic": "plant-{sensor}", "key": "sensor", "headers": ["sensor", "ts"]});
+    let options =
+        json!({"brokers": kafka.brokers(), "topic": "plant-{sensor}", "key": "sensor", "headers": ["sensor", "ts"]});
     let mut out = new_sink(&options);
     out.open().await.unwrap();
     out.write(&messages(1..3), Timestamp::default()).await.unwrap();
     out.flush().await.unwrap();
     out.close().await.unwrap();
 
-    let mut input = new_source(&json!({"brokers": kafka.brokers(), "topic": ["plant-s1", "plant-s2"], "start": "earliest"}));
+    let mut input =
+        new_source(&json!({"brokers": kafka.brokers(), "topic": ["plant-s1", "plant-s2"], "start": "earliest"}));
     input.open(None).await.unwrap();
     let mut seen = BTreeMap::new();
     while seen.len() < 2 {
@@ -161,7 +163,8 @@ async fn two_members_share_a_topic_and_one_takes_over_from_the_other() {
     let (mut one, mut other) = (new_source(&options), new_source(&options));
     one.open(None).await.unwrap();
     other.open(None).await.unwrap();
-    let mut seen = Vec::new();
+    // A rebalance may repeat what was read and not yet committed, so a set; but nothing may be missing.
+    let mut seen = BTreeSet::new();
     let (mut of_one, mut of_other, mut sent) = (0, 0, 0);
     // Until the group has settled and both get something.
     while of_one == 0 || of_other == 0 || seen.len() < sent {
@@ -184,13 +187,14 @@ async fn two_members_share_a_topic_and_one_takes_over_from_the_other() {
     }
     one.close().await.unwrap();
     produce(&kafka, "t", sent..sent + 40).await;
-    let (rest, position) = consume(other.as_mut(), 40).await;
-    other.ack(&position).await.unwrap();
+    while seen.len() < sent + 40 {
+        if let Some((frames, position)) = pull(other.as_mut(), 100).await.unwrap() {
+            seen.extend(texts(&frames));
+            other.ack(&position).await.unwrap();
+        }
+    }
     other.close().await.unwrap();
-    seen.extend(rest);
-    assert_eq!(seen.iter().cloned().collect::<BTreeSet<_>>(), expected(0..sent + 40));
-    // A rebalance may repeat what was read and not yet committed, never more than that.
-    assert!(seen.len() <= sent + 40 + 100, "{} of {}", seen.len(), sent + 40);
+    assert_eq!(seen, expected(0..sent + 40));
 }
 
 #[tokio::test]
@@ -271,7 +275,7 @@ async fn what_kafka_refuses_is_told_with_its_class() {
 #[test]
 fn options_are_checked_with_the_pipeline_and_secrets_are_not_shown() {
     let told = |options| plan_source("kafka", Path::new("."), &options).unwrap_err().to_string();
-    expect![[""]].assert_eq(&told(json!({
+    expect![[r#"option "brokers": "kafka1" is not HOST:PORT; option "options.enable.auto.commit": "enable.auto.commit" cannot be set here: it is off: offsets are committed when the engine has taken responsibility for what was read; option "options.fetch.min.bites": librdkafka does not take "fetch.min.bites" = "1": No such configuration property: "fetch.min.bites""#]].assert_eq(&told(json!({
         "brokers": "kafka1", "topic": "t", "options": {"enable.auto.commit": true, "fetch.min.bites": 1}
     })));
     let planned = plan_source(
@@ -280,7 +284,16 @@ fn options_are_checked_with_the_pipeline_and_secrets_are_not_shown() {
         &json!({"brokers": "k:9092", "topic": "t", "options": {"security.protocol": "sasl_ssl", "sasl.mechanism": "PLAIN", "sasl.username": "u", "sasl.password": "s3cr3t"}}),
     )
     .unwrap();
-    expect![[""]].assert_eq(&planned.explain.join("\n"));
-    let told = plan_sink("kafka", Path::new("."), &json!({"brokers": "k:9092", "topic": "a {line}", "key": "senser"}), &messages(0..0).schema());
-    expect![[""]].assert_eq(&told.unwrap_err().to_string());
+    expect![[r#"
+        brokers k:9092, topics t, group lineside-test, start latest
+        buffer: 32768 KiB for each partition
+        librdkafka: sasl.mechanism = PLAIN, sasl.password = ***, sasl.username = u, security.protocol = sasl_ssl"#]]
+    .assert_eq(&planned.explain.join("\n"));
+    let told = plan_sink(
+        "kafka",
+        Path::new("."),
+        &json!({"brokers": "k:9092", "topic": "a {line}", "key": "senser"}),
+        &messages(0..0).schema(),
+    );
+    expect![[r#"option "topic": the rows have no column "line"; option "topic": a topic has only letters, digits, dots, underscores and hyphens; option "key": the rows have no column "senser""#]].assert_eq(&told.unwrap_err().to_string());
 }

@@ -69,7 +69,7 @@ pub(super) struct TextFile {
 
 #[derive(Debug)]
 enum Parser {
-    Csv(arrow::csv::reader::Decoder),
+    Csv(Box<arrow::csv::reader::Decoder>),
     Json(arrow::json::reader::Decoder),
 }
 
@@ -304,13 +304,13 @@ impl Parse<'_> {
 
     fn parser(&self) -> Result<Parser, ArrowError> {
         Ok(match (self.syntax, self.csv) {
-            (Syntax::Csv { delimiter, .. }, Some((all, read))) => Parser::Csv(
+            (Syntax::Csv { delimiter, .. }, Some((all, read))) => Parser::Csv(Box::new(
                 arrow::csv::ReaderBuilder::new(Arc::clone(all))
                     .with_delimiter(delimiter)
                     .with_projection(read.clone())
                     .with_batch_size(self.limit)
                     .build_decoder(),
-            ),
+            )),
             _ => {
                 let fields = self.columns.iter().map(ReadColumn::in_json).collect::<Vec<_>>();
                 Parser::Json(

@@ -129,10 +129,10 @@ impl ClientContext for Client {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if let Some(error) = self.note(&error, reason) {
-            if let Ok(mut fatal) = self.fatal.lock() {
-                fatal.get_or_insert(error);
-            }
+        if let Some(error) = self.note(&error, reason)
+            && let Ok(mut fatal) = self.fatal.lock()
+        {
+            fatal.get_or_insert(error);
         }
     }
 }

@@ -118,10 +118,10 @@ pub(super) fn config(
         config.set(*key, *value);
     }
     // Some options only clash with each other, and librdkafka says so when a client is made; here what it can say without one.
-    if problems.0.is_empty() {
-        if let Err(KafkaError::ClientConfig(_, why, key, _)) = config.create_native_config() {
-            problems.push(Problem::option("options", format!("librdkafka does not take \"{key}\": {why}")));
-        }
+    if problems.0.is_empty()
+        && let Err(KafkaError::ClientConfig(_, why, key, _)) = config.create_native_config()
+    {
+        problems.push(Problem::option("options", format!("librdkafka does not take \"{key}\": {why}")));
     }
     problems.or(config)
 }

@@ -260,10 +260,11 @@ impl Source for KafkaSource {
         let Some(consumer) = self.consumer.take() else { return Ok(()) };
         let left = tokio::task::spawn_blocking(move || {
             let list = consumer.context().uncommitted();
-            if list.count() > 0 && !consumer.context().client.is_down() {
-                if let Err(error) = consumer.commit(&list, CommitMode::Sync) {
-                    tracing::warn!(%error, "the last offsets were not committed; what they stand for will be read again");
-                }
+            if list.count() > 0
+                && !consumer.context().client.is_down()
+                && let Err(error) = consumer.commit(&list, CommitMode::Sync)
+            {
+                tracing::warn!(%error, "the last offsets were not committed; what they stand for will be read again");
             }
             // Dropping it leaves the group, so that the partitions move on at once.
             drop(consumer);

@@ -21,10 +21,8 @@ pub struct Kafka {
 
 /// Where the jars are: `LINESIDE_KAFKA_LIBS`, or `target/kafka/libs` of the repository.
 fn libs() -> PathBuf {
-    std::env::var_os("LINESIDE_KAFKA_LIBS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kafka/libs"),
-        PathBuf::from,
-    )
+    std::env::var_os("LINESIDE_KAFKA_LIBS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kafka/libs"), PathBuf::from)
 }
 
 fn free_ports() -> (u16, u16) {
