@@ -644,7 +644,7 @@ fn rumqttd() -> (u16, u16) {
         v5: Some(HashMap::from([("v5".to_owned(), server("v5", v5))])),
         ..Default::default()
     };
-    std::thread::spawn(move || rumqttd::Broker::new(config).start());
+    std::thread::spawn(move || rumqttd::Broker::new(config).start().expect("the broker runs until the tests end"));
     for port in [v4, v5] {
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             std::thread::yield_now();
