@@ -76,12 +76,16 @@ pub(super) enum Told {
     Message(Message),
     /// The broker's answer to our subscription: for each filter the granted QoS, or why not.
     Subscribed(Vec<Result<u8, String>>),
-    /// A publish at this QoS 0 was handed to the socket.
+    /// A publish at QoS 0 was handed to the socket.
     Sent,
     /// A publish at QoS 1 is the broker's now, or was refused.
     Published(Result<(), String>),
     /// We said goodbye.
     Disconnected,
+    /// We are logged in; whether the broker remembers our session.
+    Connected {
+        remembered: bool,
+    },
     /// Pings and the like.
     Nothing,
 }
@@ -100,11 +104,11 @@ pub(super) enum Link {
 }
 
 impl Broker {
-    /// Connects and logs in.
-    pub(super) async fn connect(&self, session: &Session) -> Result<(Client, Link)> {
+    /// Connects and logs in. The last value says whether the broker remembers our session.
+    pub(super) async fn connect(&self, session: &Session) -> Result<(Client, Link, bool)> {
         let (client, mut link) = if self.version_5 { self.version_5(session) } else { self.version_3(session) };
         match tokio::time::timeout(ANSWER_WITHIN, link.next(self)).await {
-            Ok(connected) => connected.map(|_| (client, link)),
+            Ok(connected) => connected.map(|told| (client, link, matches!(told, Told::Connected { remembered: true }))),
             Err(_) => Err(Error::external(format!("broker {} did not answer within 10 s", self.url))),
         }
     }
@@ -236,7 +240,12 @@ impl Link {
     pub(super) async fn next(&mut self, broker: &Broker) -> Result<Told> {
         match self {
             Self::V4(link) => link.poll().await.map(told_3).map_err(|e| super::trouble::of_version_3(broker, e)),
-            Self::V5(link) => link.poll().await.map(told_5).map_err(|e| super::trouble::of_version_5(broker, e)),
+            Self::V5(link) => {
+                // A ping is an event too, so that only a peer that takes no bytes any more is silent for longer than this.
+                let longest = link.options.keep_alive().saturating_add(ANSWER_WITHIN);
+                let told = tokio::time::timeout(longest, link.poll()).await.unwrap_or_else(|e| Err(e.into()));
+                told.map(told_5).map_err(|e| super::trouble::of_version_5(broker, e))
+            }
         }
     }
 
@@ -269,6 +278,7 @@ fn told_3(event: rumqttc::Event) -> Told {
                 .collect(),
         ),
         Event::Incoming(Incoming::PubAck(_)) => Told::Published(Ok(())),
+        Event::Incoming(Incoming::ConnAck(answer)) => Told::Connected { remembered: answer.session_present },
         Event::Outgoing(Outgoing::Publish(0)) => Told::Sent,
         Event::Outgoing(Outgoing::Disconnect) => Told::Disconnected,
         Event::Incoming(_) | Event::Outgoing(_) => Told::Nothing,
@@ -302,6 +312,7 @@ fn told_5(event: v5::Event) -> Told {
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
             refused => Err(format!("{refused:?}")),
         }),
+        Event::Incoming(Incoming::ConnAck(answer)) => Told::Connected { remembered: answer.session_present },
         Event::Outgoing(Outgoing::Publish(0)) => Told::Sent,
         Event::Outgoing(Outgoing::Disconnect) => Told::Disconnected,
         Event::Incoming(_) | Event::Outgoing(_) => Told::Nothing,

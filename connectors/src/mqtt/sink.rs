@@ -13,7 +13,7 @@ use bytes::Bytes;
 use lineside_model::{Error, Reason, Result, Timestamp};
 use tokio::sync::Notify;
 
-use super::broker::{Broker, Client, Link, Session, Told};
+use super::broker::{ANSWER_WITHIN, Broker, Client, Link, Session, Told};
 use super::source::NetworkTask;
 use super::template::RowTopic;
 use crate::codec::MakeEncoder;
@@ -142,7 +142,7 @@ impl Sink for MqttSink {
     async fn open(&mut self) -> Result<()> {
         self.connection = None;
         let parts = Arc::clone(&self.parts);
-        let (client, link) = parts.broker.connect(&parts.session).await?;
+        let (client, link, _) = parts.broker.connect(&parts.session).await?;
         let progress = Arc::new(Progress::default());
         let network =
             Network { parts: Arc::clone(&parts), progress: Arc::clone(&progress), meter: Arc::clone(&self.meter) };
@@ -214,7 +214,13 @@ impl Sink for MqttSink {
 
     async fn close(&mut self) -> Result<()> {
         let healthy = self.connection.is_some() && self.account().is_ok();
-        let flushed = if healthy { self.flush().await } else { Ok(()) };
+        let flushed = match healthy {
+            true => tokio::time::timeout(ANSWER_WITHIN, self.flush()).await.unwrap_or_else(|_| {
+                let (url, count) = (&self.parts.broker.url, self.unconfirmed.len());
+                Err(Error::external(format!("broker {url} did not confirm {count} messages within 10 s")))
+            }),
+            false => Ok(()),
+        };
         if let Some(Connection { client, task, .. }) = self.connection.take()
             && client.disconnect().is_ok()
         {
@@ -260,7 +266,7 @@ impl Network {
                 }
                 self.progress.confirm();
             }
-            Told::Message(_) | Told::Subscribed(_) | Told::Disconnected | Told::Nothing => {}
+            Told::Message(_) | Told::Subscribed(_) | Told::Connected { .. } | Told::Disconnected | Told::Nothing => {}
         }
     }
 }
