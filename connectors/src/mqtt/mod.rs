@@ -73,7 +73,7 @@ connector = "mqtt"
 input = "alarms"
 url = "mqtts://broker.plant.local"
 topic = "alarms/{sensor}"
-tls = { ca = "plant-ca.pem" }"#
+last_will = { topic = "status/lineside", payload = "gone", retain = true }"#
     }
 
     fn source_options(&self) -> Option<schemars::Schema> {

@@ -37,7 +37,6 @@ pub(super) struct MqttSink {
     connection: Option<Connection>,
     /// What the broker has not confirmed, in the order of sending. Bounded by the window and the queue of requests.
     unconfirmed: VecDeque<(String, Bytes)>,
-    encoded: Vec<Option<Bytes>>,
 }
 
 impl std::fmt::Debug for MqttSink {
@@ -98,14 +97,7 @@ impl Progress {
 impl MqttSink {
     pub(super) fn new(parts: Arc<SinkParts>, context: &BuildContext) -> Self {
         let encoder = (parts.encoder)();
-        Self {
-            parts,
-            encoder,
-            meter: Arc::clone(&context.meter),
-            connection: None,
-            unconfirmed: VecDeque::new(),
-            encoded: Vec::new(),
-        }
+        Self { parts, encoder, meter: Arc::clone(&context.meter), connection: None, unconfirmed: VecDeque::new() }
     }
 
     /// Forgets what was confirmed; the error if the connection has ended.
@@ -162,13 +154,13 @@ impl Sink for MqttSink {
         let Some(client) = self.connection.as_ref().map(|connection| connection.client.clone()) else {
             return Err(not_open());
         };
-        self.encoded.clear();
-        self.encoder.encode(rows, &mut self.encoded)?;
+        let mut payloads = Vec::with_capacity(rows.num_rows());
+        self.encoder.encode(rows, &mut payloads)?;
         let topics = parts.topic.of(rows)?;
         let mut outcome = Outcome::default();
         let (mut no_topic, mut no_payload) = (0, 0);
         let mut added = 0;
-        for (topic, payload) in topics.into_iter().zip(std::mem::take(&mut self.encoded)) {
+        for (topic, payload) in topics.into_iter().zip(payloads) {
             let (Some(topic), Some(payload)) = (&topic, payload) else {
                 if topic.is_none() {
                     no_topic += 1
