@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -589,48 +589,74 @@ async fn a_sink_repeats_what_was_not_confirmed_when_the_broker_is_back() {
 
 /// An authority and a certificate of it for this machine, as files.
 fn certificates(folder: &Path) {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.distinguished_name.push(DnType::CommonName, "plant authority");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_cert = ca.self_signed(&ca_key).unwrap();
     let issuer = Issuer::new(ca, ca_key);
-    let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(vec!["broker.plant.local".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
     std::fs::write(folder.join("ca.pem"), ca_cert.pem()).unwrap();
-    std::fs::write(folder.join("server.pem"), cert.pem()).unwrap();
-    std::fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
+    for (name, host) in [("server", "broker.plant.local"), ("client", "gateway.plant.local")] {
+        let key = KeyPair::generate().unwrap();
+        let mut cert = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        cert.distinguished_name.push(DnType::CommonName, host);
+        let cert = cert.signed_by(&key, &issuer).unwrap();
+        std::fs::write(folder.join(format!("{name}.pem")), cert.pem()).unwrap();
+        std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+}
+
+/// mosquitto with a certificate of the plant's own authority, and the folder that all certificates are in.
+fn encrypted_mosquitto(more: &str) -> (Mosquitto, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let path = folder.path().to_owned();
+    let shown = path.display();
+    let tls = format!("cafile {shown}/ca.pem\ncertfile {shown}/server.pem\nkeyfile {shown}/server.key\n{more}");
+    (Mosquitto::start_in(folder, free_port(), &tls), path)
+}
+
+fn encrypted_source(broker: &Mosquitto, folder: &Path, version: &str, tls: Value) -> Box<dyn Source> {
+    let url = format!("mqtts://127.0.0.1:{}", broker.port);
+    let options = json!({ "url": url, "topic": "p/{x}", "version": version, "tls": tls });
+    let context = PlanContext { folder, ..here() };
+    (Mqtt.plan_source(&options, &context).unwrap().build)(&build_context().0)
 }
 
 #[tokio::test]
 async fn an_encrypted_connection_trusts_the_plants_own_authority_and_no_other() {
     within(async {
-        let folder = tempfile::tempdir().unwrap();
-        certificates(folder.path());
-        let path = folder.path().to_owned();
-        let shown = path.display();
-        let broker = Mosquitto::start_in(
-            folder,
-            free_port(),
-            &format!("cafile {shown}/ca.pem\ncertfile {shown}/server.pem\nkeyfile {shown}/server.key"),
-        );
+        let (broker, folder) = encrypted_mosquitto("");
         for version in VERSIONS {
-            let context = PlanContext { folder: &path, ..here() };
-            let plan = |tls: Value| {
-                let options = json!({
-                    "url": format!("mqtts://127.0.0.1:{}", broker.port), "topic": "p/{x}", "version": version,
-                    "tls": tls,
-                });
-                (Mqtt.plan_source(&options, &context).unwrap().build)(&build_context().0)
-            };
-            let mut source = plan(json!({ "ca": "ca.pem", "server_name": "broker.plant.local" }));
+            let right = json!({ "ca": "ca.pem", "server_name": "broker.plant.local" });
+            let mut source = encrypted_source(&broker, &folder, version, right);
             source.open(None).await.unwrap();
             source.close().await.unwrap();
-            for wrong in [json!({ "ca": "ca.pem" }), json!({ "ca": "server.pem", "server_name": "broker.plant.local" })]
-            {
-                let error = plan(wrong).open(None).await.unwrap_err();
+            let other_name = json!({ "ca": "ca.pem" });
+            let other_authority = json!({ "ca": "server.pem", "server_name": "broker.plant.local" });
+            for wrong in [other_name, other_authority] {
+                let error = encrypted_source(&broker, &folder, version, wrong).open(None).await.unwrap_err();
                 assert!(error.cure().is_some_and(|hint| hint.contains("tls.ca")), "{error:?}");
             }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_broker_that_asks_for_our_certificate_gets_it() {
+    within(async {
+        let (broker, folder) = encrypted_mosquitto("require_certificate true");
+        for version in VERSIONS {
+            let without = json!({ "ca": "ca.pem", "server_name": "broker.plant.local" });
+            let mut with = without.clone();
+            with["cert"] = json!("client.pem");
+            with["key"] = json!("client.key");
+            let mut source = encrypted_source(&broker, &folder, version, with);
+            source.open(None).await.unwrap();
+            source.close().await.unwrap();
+            encrypted_source(&broker, &folder, version, without).open(None).await.unwrap_err();
         }
     })
     .await;

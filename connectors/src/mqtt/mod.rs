@@ -71,7 +71,7 @@ codec = { type = "json" }
 [sink.alarms]
 connector = "mqtt"
 input = "alarms"
-url = "mqtts://broker.plant.local"
+url = "mqtt://broker.plant.local:1883"
 topic = "alarms/{sensor}"
 last_will = { topic = "status/lineside", payload = "gone", retain = true }"#
     }
