@@ -1,11 +1,10 @@
 //! The MQTT connector against Debian's mosquitto and, in this process, rumqttd.
 
-use std::collections::{BTreeMap, HashMap};
+mod peers;
+
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,128 +15,9 @@ use lineside_connectors::{
     BuildContext, ConnectorKind, Frames, Gives, Meter, Outcome, PlanContext, Position, Pulled, Sink, Source,
 };
 use lineside_model::{Class, Clock, Problems, Reason, Span, Timestamp};
-use rumqttc::{AsyncClient, Event, EventLoop, Incoming, MqttOptions, QoS};
+use peers::{Mosquitto, Peer, certificates, free_port, rumqttd};
+use rumqttc::QoS;
 use serde_json::{Value, json};
-
-// ---------------------------------------------------------------- the peers
-
-/// Debian's mosquitto on a free port, stopped when dropped.
-struct Mosquitto {
-    child: Child,
-    port: u16,
-    folder: tempfile::TempDir,
-    more: String,
-}
-
-impl Mosquitto {
-    fn start(more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self::start_in(folder, free_port(), more)
-    }
-
-    fn start_in(folder: tempfile::TempDir, port: u16, more: &str) -> Self {
-        let path = folder.path().display();
-        let config = format!(
-            "listener {port} 127.0.0.1\nuser root\nlog_dest stderr\nlog_type all\nset_tcp_nodelay true\n\
-             persistence true\npersistence_location {path}/\nmessage_size_limit 0\n{}{more}\n",
-            if more.contains("allow_anonymous") { "" } else { "allow_anonymous true\n" }
-        );
-        std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
-        let mut child = Command::new("/usr/sbin/mosquitto")
-            .arg("-c")
-            .arg(folder.path().join("mosquitto.conf"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("these tests need /usr/sbin/mosquitto: install Debian's package \"mosquitto\"");
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        while !said.contains(" running") {
-            assert!(log.read_line(&mut said).unwrap() > 0, "mosquitto did not start: {said}");
-        }
-        // The rest of the log is read away, so that the broker never waits for us.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, port, folder, more: more.to_owned() }
-    }
-
-    fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
-    }
-
-    /// Stops it as a reboot would: it writes down its sessions.
-    fn stop(mut self) -> (tempfile::TempDir, u16, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        self.child.wait().unwrap();
-        (std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap()), self.port, std::mem::take(&mut self.more))
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
-        }
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// A plain client, as a sensor or a dashboard would be.
-struct Peer {
-    client: AsyncClient,
-    link: EventLoop,
-}
-
-impl Peer {
-    async fn connect(port: u16, id: &str) -> Self {
-        let mut options = MqttOptions::new(id, "127.0.0.1", port);
-        options.set_max_packet_size(64 << 20, 64 << 20);
-        let (client, link) = AsyncClient::new(options, 100);
-        let mut peer = Self { client, link };
-        peer.until(|event| matches!(event, Event::Incoming(Incoming::ConnAck(_)))).await;
-        peer
-    }
-
-    async fn until(&mut self, mut done: impl FnMut(&Event) -> bool) -> Event {
-        loop {
-            let event = self.link.poll().await.unwrap();
-            if done(&event) {
-                return event;
-            }
-        }
-    }
-
-    /// Publishes and waits until the broker has them.
-    async fn publish(&mut self, messages: &[(&str, &str)], qos: QoS, retain: bool) {
-        for (topic, payload) in messages {
-            self.client.publish(*topic, qos, retain, *payload).await.unwrap();
-            match qos {
-                QoS::AtMostOnce => {
-                    self.until(|event| matches!(event, Event::Outgoing(rumqttc::Outgoing::Publish(_)))).await
-                }
-                _ => self.until(|event| matches!(event, Event::Incoming(Incoming::PubAck(_)))).await,
-            };
-        }
-    }
-
-    async fn subscribe(&mut self, topic: &str) {
-        self.client.subscribe(topic, QoS::AtLeastOnce).await.unwrap();
-        self.until(|event| matches!(event, Event::Incoming(Incoming::SubAck(_)))).await;
-    }
-
-    async fn next(&mut self) -> (String, String, bool) {
-        match self.until(|event| matches!(event, Event::Incoming(Incoming::Publish(_)))).await {
-            Event::Incoming(Incoming::Publish(p)) => {
-                (p.topic, String::from_utf8(p.payload.to_vec()).unwrap(), p.retain)
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Noon;
@@ -587,26 +467,6 @@ async fn a_sink_repeats_what_was_not_confirmed_when_the_broker_is_back() {
 
 // ---------------------------------------------------------------- encrypted
 
-/// An authority and a certificate of it for this machine, as files.
-fn certificates(folder: &Path) {
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::new(Vec::new()).unwrap();
-    ca.distinguished_name.push(DnType::CommonName, "plant authority");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_cert = ca.self_signed(&ca_key).unwrap();
-    let issuer = Issuer::new(ca, ca_key);
-    std::fs::write(folder.join("ca.pem"), ca_cert.pem()).unwrap();
-    for (name, host) in [("server", "broker.plant.local"), ("client", "gateway.plant.local")] {
-        let key = KeyPair::generate().unwrap();
-        let mut cert = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        cert.distinguished_name.push(DnType::CommonName, host);
-        let cert = cert.signed_by(&key, &issuer).unwrap();
-        std::fs::write(folder.join(format!("{name}.pem")), cert.pem()).unwrap();
-        std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
-}
-
 /// mosquitto with a certificate of the plant's own authority, and the folder that all certificates are in.
 fn encrypted_mosquitto(more: &str) -> (Mosquitto, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -663,50 +523,6 @@ async fn a_broker_that_asks_for_our_certificate_gets_it() {
 }
 
 // ---------------------------------------------------------------- another broker
-
-/// A rumqttd that nobody was connected to before: it takes the goodbye of a client twice, and the second one hits whoever
-/// has got the client's place in the meantime.
-fn rumqttd(version: &str) -> u16 {
-    let port = free_port();
-    let server = rumqttd::ServerSettings {
-        name: version.to_owned(),
-        listen: SocketAddr::from(([127, 0, 0, 1], port)),
-        tls: None,
-        next_connection_delay_ms: 0,
-        connections: rumqttd::ConnectionSettings {
-            connection_timeout_ms: 5_000,
-            max_payload_size: 1 << 20,
-            max_inflight_count: 100,
-            auth: None,
-            external_auth: None,
-            dynamic_filters: true,
-        },
-    };
-    let servers = Some(HashMap::from([(version.to_owned(), server)]));
-    let (v4, v5) = if version == "5" { (None, servers) } else { (servers, None) };
-    let config = rumqttd::Config {
-        router: rumqttd::RouterConfig {
-            max_connections: 10,
-            max_outgoing_packet_count: 200,
-            max_segment_size: 1 << 20,
-            max_segment_count: 10,
-            ..Default::default()
-        },
-        v4,
-        v5,
-        ..Default::default()
-    };
-    std::thread::spawn(move || rumqttd::Broker::new(config).start().expect("the broker runs until the tests end"));
-    while !listens(port) {
-        std::thread::yield_now();
-    }
-    port
-}
-
-/// Whether there is a listener; a connection to oneself, which Linux makes on a free port now and then, is none.
-fn listens(port: u16) -> bool {
-    TcpStream::connect(("127.0.0.1", port)).is_ok_and(|s| s.local_addr().unwrap() != s.peer_addr().unwrap())
-}
 
 #[tokio::test]
 async fn a_sink_and_a_source_meet_at_another_make_of_broker() {

@@ -13,7 +13,9 @@
 
 mod broker;
 mod inbox;
+mod link;
 mod options;
+mod row_topic;
 mod sink;
 mod source;
 mod template;
@@ -27,9 +29,10 @@ use serde_json::Value;
 
 use broker::{IN_FLIGHT_MAX, Session};
 use options::{BrokerOptions, check_qos};
+use row_topic::RowTopic;
 use sink::{MqttSink, SinkParts};
 use source::{MqttSource, SourceParts};
-use template::{RowTopic, TopicTemplates};
+use template::TopicTemplates;
 
 pub use options::{LastWill, MqttSinkOptions, MqttSourceOptions, Topics, Version};
 

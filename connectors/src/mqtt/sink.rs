@@ -13,9 +13,10 @@ use bytes::Bytes;
 use lineside_model::{Error, Reason, Result, Timestamp};
 use tokio::sync::Notify;
 
-use super::broker::{ANSWER_WITHIN, Broker, Client, Link, Session, Told};
+use super::broker::{ANSWER_WITHIN, Broker, Session};
+use super::link::{Client, Link, Told};
+use super::row_topic::RowTopic;
 use super::source::NetworkTask;
-use super::template::RowTopic;
 use crate::codec::MakeEncoder;
 use crate::{BuildContext, Encoder, Meter, Outcome, Sink};
 

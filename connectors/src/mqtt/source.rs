@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use lineside_model::{Clock, Error, Reason, Result};
 use tokio::task::JoinHandle;
 
-use super::broker::{ANSWER_WITHIN, Broker, Client, Link, Session, Told};
+use super::broker::{ANSWER_WITHIN, Broker, Session};
 use super::inbox::{Arrived, Inbox};
+use super::link::{Client, Link, Told};
 use super::template::TopicTemplates;
 use crate::codec::{Cell, Columns, Field};
 use crate::{BuildContext, Frames, Meter, Position, Pulled, Source};
