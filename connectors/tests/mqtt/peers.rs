@@ -6,7 +6,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rumqttc::{AsyncClient, Event, EventLoop, Incoming, MqttOptions, QoS};
+use bytes::BytesMut;
+use rumqttc::{AsyncClient, Event, EventLoop, Incoming, MqttOptions, Packet, QoS};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Debian's mosquitto on a free port, stopped when dropped.
 pub(super) struct Mosquitto {
@@ -188,4 +190,27 @@ pub(super) fn certificates(folder: &Path) {
         std::fs::write(folder.join(format!("{name}.pem")), cert.pem()).unwrap();
         std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
     }
+}
+
+/// A broker of our own making: logs one client in, hears so many messages, and hangs up. It may never acknowledge.
+pub(super) async fn hear(listener: &tokio::net::TcpListener, count: usize, acknowledge: bool) -> Vec<String> {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let (mut bytes, mut heard) = (BytesMut::new(), Vec::new());
+    while heard.len() < count {
+        assert!(socket.read_buf(&mut bytes).await.unwrap() > 0, "the client left");
+        while let Ok(packet) = Packet::read(&mut bytes, 1 << 20) {
+            match packet {
+                Packet::Connect(_) => socket.write_all(&[0x20, 2, 0, 0]).await.unwrap(),
+                Packet::Publish(publish) => {
+                    heard.push(String::from_utf8(publish.payload.to_vec()).unwrap());
+                    let [high, low] = publish.pkid.to_be_bytes();
+                    if acknowledge {
+                        socket.write_all(&[0x40, 2, high, low]).await.unwrap();
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    heard
 }
