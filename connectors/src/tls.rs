@@ -7,7 +7,7 @@
 //! Without `ca` the certificates that the machine trusts are used. There is no switch to accept any certificate: a plant that
 //! signs its own hands its authority's certificate to `ca`, which is one file and as easy.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use lineside_model::Problem;
@@ -104,23 +104,6 @@ impl Tls {
         }
         Ok(roots)
     }
-
-    /// The files, relative to `folder`: for libraries that read them themselves.
-    pub fn files(&self, folder: &Path) -> TlsFiles {
-        let at = |name: &Option<String>| name.as_ref().map(|name| folder.join(name));
-        TlsFiles { ca: at(&self.ca), cert: at(&self.cert), key: at(&self.key) }
-    }
-}
-
-/// Where the files of a `tls` block are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The authorities to trust.
-    pub ca: Option<PathBuf>,
-    /// Our certificate and its chain.
-    pub cert: Option<PathBuf>,
-    /// Its private key.
-    pub key: Option<PathBuf>,
 }
 
 fn certificates(option: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {

@@ -1,11 +1,10 @@
 //! The MQTT connector against Debian's mosquitto and, in this process, rumqttd.
 
-use std::collections::{BTreeMap, HashMap};
+mod peers;
+
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,128 +15,9 @@ use lineside_connectors::{
     BuildContext, ConnectorKind, Frames, Gives, Meter, Outcome, PlanContext, Position, Pulled, Sink, Source,
 };
 use lineside_model::{Class, Clock, Problems, Reason, Span, Timestamp};
-use rumqttc::{AsyncClient, Event, EventLoop, Incoming, MqttOptions, QoS};
+use peers::{Mosquitto, Peer, certificates, free_port, hear, rumqttd};
+use rumqttc::QoS;
 use serde_json::{Value, json};
-
-// ---------------------------------------------------------------- the peers
-
-/// Debian's mosquitto on a free port, stopped when dropped.
-struct Mosquitto {
-    child: Child,
-    port: u16,
-    folder: tempfile::TempDir,
-    more: String,
-}
-
-impl Mosquitto {
-    fn start(more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self::start_in(folder, free_port(), more)
-    }
-
-    fn start_in(folder: tempfile::TempDir, port: u16, more: &str) -> Self {
-        let path = folder.path().display();
-        let config = format!(
-            "listener {port} 127.0.0.1\nuser root\nlog_dest stderr\nlog_type all\nset_tcp_nodelay true\n\
-             persistence true\npersistence_location {path}/\nmessage_size_limit 0\n{}{more}\n",
-            if more.contains("allow_anonymous") { "" } else { "allow_anonymous true\n" }
-        );
-        std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
-        let mut child = Command::new("/usr/sbin/mosquitto")
-            .arg("-c")
-            .arg(folder.path().join("mosquitto.conf"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("these tests need /usr/sbin/mosquitto: install Debian's package \"mosquitto\"");
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        while !said.contains(" running") {
-            assert!(log.read_line(&mut said).unwrap() > 0, "mosquitto did not start: {said}");
-        }
-        // The rest of the log is read away, so that the broker never waits for us.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, port, folder, more: more.to_owned() }
-    }
-
-    fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
-    }
-
-    /// Stops it as a reboot would: it writes down its sessions.
-    fn stop(mut self) -> (tempfile::TempDir, u16, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        self.child.wait().unwrap();
-        (std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap()), self.port, std::mem::take(&mut self.more))
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
-        }
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// A plain client, as a sensor or a dashboard would be.
-struct Peer {
-    client: AsyncClient,
-    link: EventLoop,
-}
-
-impl Peer {
-    async fn connect(port: u16, id: &str) -> Self {
-        let mut options = MqttOptions::new(id, "127.0.0.1", port);
-        options.set_max_packet_size(64 << 20, 64 << 20);
-        let (client, link) = AsyncClient::new(options, 100);
-        let mut peer = Self { client, link };
-        peer.until(|event| matches!(event, Event::Incoming(Incoming::ConnAck(_)))).await;
-        peer
-    }
-
-    async fn until(&mut self, mut done: impl FnMut(&Event) -> bool) -> Event {
-        loop {
-            let event = self.link.poll().await.unwrap();
-            if done(&event) {
-                return event;
-            }
-        }
-    }
-
-    /// Publishes and waits until the broker has them.
-    async fn publish(&mut self, messages: &[(&str, &str)], qos: QoS, retain: bool) {
-        for (topic, payload) in messages {
-            self.client.publish(*topic, qos, retain, *payload).await.unwrap();
-            match qos {
-                QoS::AtMostOnce => {
-                    self.until(|event| matches!(event, Event::Outgoing(rumqttc::Outgoing::Publish(_)))).await
-                }
-                _ => self.until(|event| matches!(event, Event::Incoming(Incoming::PubAck(_)))).await,
-            };
-        }
-    }
-
-    async fn subscribe(&mut self, topic: &str) {
-        self.client.subscribe(topic, QoS::AtLeastOnce).await.unwrap();
-        self.until(|event| matches!(event, Event::Incoming(Incoming::SubAck(_)))).await;
-    }
-
-    async fn next(&mut self) -> (String, String, bool) {
-        match self.until(|event| matches!(event, Event::Incoming(Incoming::Publish(_)))).await {
-            Event::Incoming(Incoming::Publish(p)) => {
-                (p.topic, String::from_utf8(p.payload.to_vec()).unwrap(), p.retain)
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Noon;
@@ -149,19 +29,24 @@ impl Clock for Noon {
 }
 
 #[derive(Debug, Default)]
-struct Counts(Mutex<BTreeMap<Reason, u64>>);
+struct Counts(Mutex<BTreeMap<&'static str, u64>>);
 
 impl Meter for Counts {
     fn dropped(&self, reason: Reason, count: u64) {
-        *self.0.lock().unwrap().entry(reason).or_default() += count;
+        self.add(reason.word(), count);
     }
-    fn add(&self, _: &'static str, _: u64) {}
+    fn add(&self, name: &'static str, count: u64) {
+        *self.0.lock().unwrap().entry(name).or_default() += count;
+    }
     fn time(&self, _: &'static str, _: Span) {}
 }
 
 impl Counts {
     fn of(&self, reason: Reason) -> u64 {
-        self.0.lock().unwrap().get(&reason).copied().unwrap_or(0)
+        self.named(reason.word())
+    }
+    fn named(&self, name: &str) -> u64 {
+        self.0.lock().unwrap().get(name).copied().unwrap_or(0)
     }
 }
 
@@ -373,6 +258,23 @@ async fn nothing_is_lost_while_the_broker_is_away() {
 }
 
 #[tokio::test]
+async fn a_session_that_the_broker_has_forgotten_is_told() {
+    within(async {
+        let broker = Mosquitto::start("");
+        let (mut source, counts) = source(json!({ "url": broker.url(), "topic": "p/#" }));
+        source.open(None).await.unwrap();
+        source.close().await.unwrap();
+        source.open(None).await.unwrap();
+        assert_eq!(counts.named("sessions_lost"), 0);
+        let (_, port, more) = broker.stop();
+        let _fresh = Mosquitto::start_in(tempfile::tempdir().unwrap(), port, &more);
+        source.open(None).await.unwrap();
+        assert_eq!(counts.named("sessions_lost"), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn bad_credentials_are_the_users_to_mend() {
     within(async {
         let broker = Mosquitto::start("allow_anonymous false");
@@ -534,7 +436,7 @@ async fn more_rows_than_the_window_are_all_confirmed_by_a_flush() {
 }
 
 #[tokio::test]
-async fn a_sink_repeats_what_was_not_confirmed_when_the_broker_is_back() {
+async fn a_sink_writes_again_when_the_broker_is_back() {
     within(async {
         for version in VERSIONS {
             let broker = Mosquitto::start("");
@@ -542,9 +444,8 @@ async fn a_sink_repeats_what_was_not_confirmed_when_the_broker_is_back() {
                 sink(json!({ "url": broker.url(), "topic": "p/x", "version": version, "retain": true }));
             sink.open().await.unwrap();
             let (folder, port, more) = broker.stop();
-            // The first write may still be taken; what counts is that no flush succeeds and none of it is forgotten.
-            let first = sink.write(&alarms(), Timestamp(0)).await;
-            let error = match first {
+            // Whether the write or the flush notices first: one of them does.
+            let error = match sink.write(&alarms(), Timestamp(0)).await {
                 Ok(_) => sink.flush().await.unwrap_err(),
                 Err(error) => error,
             };
@@ -563,50 +464,59 @@ async fn a_sink_repeats_what_was_not_confirmed_when_the_broker_is_back() {
     .await;
 }
 
+#[tokio::test]
+async fn what_a_broker_took_and_did_not_confirm_is_sent_again_by_the_sink() {
+    within(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("mqtt://{}", listener.local_addr().unwrap());
+        let (mut sink, _) = sink(json!({ "url": url, "topic": "p/x" }));
+        let (first, ()) = tokio::join!(hear(&listener, 5, false), async {
+            sink.open().await.unwrap();
+            assert_eq!(sink.write(&alarms(), Timestamp(0)).await.unwrap().written, 5);
+        });
+        assert!(sink.flush().await.unwrap_err().is_retryable());
+        sink.close().await.unwrap();
+        let (second, ()) = tokio::join!(hear(&listener, 5, true), async {
+            sink.open().await.unwrap();
+            sink.flush().await.unwrap();
+        });
+        assert_eq!(first, second);
+    })
+    .await;
+}
+
 // ---------------------------------------------------------------- encrypted
 
-/// An authority and a certificate of it for this machine, as files.
-fn certificates(folder: &Path) {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::new(Vec::new()).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_cert = ca.self_signed(&ca_key).unwrap();
-    let issuer = Issuer::new(ca, ca_key);
-    let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(vec!["broker.plant.local".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    std::fs::write(folder.join("ca.pem"), ca_cert.pem()).unwrap();
-    std::fs::write(folder.join("server.pem"), cert.pem()).unwrap();
-    std::fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
+/// mosquitto with a certificate of the plant's own authority, and the folder that all certificates are in.
+fn encrypted_mosquitto(more: &str) -> (Mosquitto, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let path = folder.path().to_owned();
+    let shown = path.display();
+    let tls = format!("cafile {shown}/ca.pem\ncertfile {shown}/server.pem\nkeyfile {shown}/server.key\n{more}");
+    (Mosquitto::start_in(folder, free_port(), &tls), path)
+}
+
+fn encrypted_source(broker: &Mosquitto, folder: &Path, version: &str, tls: Value) -> Box<dyn Source> {
+    let url = format!("mqtts://127.0.0.1:{}", broker.port);
+    let options = json!({ "url": url, "topic": "p/{x}", "version": version, "tls": tls });
+    let context = PlanContext { folder, ..here() };
+    (Mqtt.plan_source(&options, &context).unwrap().build)(&build_context().0)
 }
 
 #[tokio::test]
 async fn an_encrypted_connection_trusts_the_plants_own_authority_and_no_other() {
     within(async {
-        let folder = tempfile::tempdir().unwrap();
-        certificates(folder.path());
-        let path = folder.path().to_owned();
-        let shown = path.display();
-        let broker = Mosquitto::start_in(
-            folder,
-            free_port(),
-            &format!("cafile {shown}/ca.pem\ncertfile {shown}/server.pem\nkeyfile {shown}/server.key"),
-        );
+        let (broker, folder) = encrypted_mosquitto("");
         for version in VERSIONS {
-            let context = PlanContext { folder: &path, ..here() };
-            let plan = |tls: Value| {
-                let options = json!({
-                    "url": format!("mqtts://127.0.0.1:{}", broker.port), "topic": "p/{x}", "version": version,
-                    "tls": tls,
-                });
-                (Mqtt.plan_source(&options, &context).unwrap().build)(&build_context().0)
-            };
-            let mut source = plan(json!({ "ca": "ca.pem", "server_name": "broker.plant.local" }));
+            let right = json!({ "ca": "ca.pem", "server_name": "broker.plant.local" });
+            let mut source = encrypted_source(&broker, &folder, version, right);
             source.open(None).await.unwrap();
             source.close().await.unwrap();
-            for wrong in [json!({ "ca": "ca.pem" }), json!({ "ca": "server.pem", "server_name": "broker.plant.local" })]
-            {
-                let error = plan(wrong).open(None).await.unwrap_err();
+            let other_name = json!({ "ca": "ca.pem" });
+            let other_authority = json!({ "ca": "server.pem", "server_name": "broker.plant.local" });
+            for wrong in [other_name, other_authority] {
+                let error = encrypted_source(&broker, &folder, version, wrong).open(None).await.unwrap_err();
                 assert!(error.cure().is_some_and(|hint| hint.contains("tls.ca")), "{error:?}");
             }
         }
@@ -614,51 +524,31 @@ async fn an_encrypted_connection_trusts_the_plants_own_authority_and_no_other() 
     .await;
 }
 
-// ---------------------------------------------------------------- another broker
-
-fn rumqttd() -> (u16, u16) {
-    let (v4, v5) = (free_port(), free_port());
-    let server = |name: &str, port: u16| rumqttd::ServerSettings {
-        name: name.to_owned(),
-        listen: SocketAddr::from(([127, 0, 0, 1], port)),
-        tls: None,
-        next_connection_delay_ms: 0,
-        connections: rumqttd::ConnectionSettings {
-            connection_timeout_ms: 5_000,
-            max_payload_size: 1 << 20,
-            max_inflight_count: 100,
-            auth: None,
-            external_auth: None,
-            dynamic_filters: true,
-        },
-    };
-    let config = rumqttd::Config {
-        router: rumqttd::RouterConfig {
-            max_connections: 10,
-            max_outgoing_packet_count: 200,
-            max_segment_size: 1 << 20,
-            max_segment_count: 10,
-            ..Default::default()
-        },
-        v4: Some(HashMap::from([("v4".to_owned(), server("v4", v4))])),
-        v5: Some(HashMap::from([("v5".to_owned(), server("v5", v5))])),
-        ..Default::default()
-    };
-    std::thread::spawn(move || rumqttd::Broker::new(config).start());
-    for port in [v4, v5] {
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::yield_now();
+#[tokio::test]
+async fn a_broker_that_asks_for_our_certificate_gets_it() {
+    within(async {
+        let (broker, folder) = encrypted_mosquitto("require_certificate true");
+        for version in VERSIONS {
+            let without = json!({ "ca": "ca.pem", "server_name": "broker.plant.local" });
+            let mut with = without.clone();
+            with["cert"] = json!("client.pem");
+            with["key"] = json!("client.key");
+            let mut source = encrypted_source(&broker, &folder, version, with);
+            source.open(None).await.unwrap();
+            source.close().await.unwrap();
+            encrypted_source(&broker, &folder, version, without).open(None).await.unwrap_err();
         }
-    }
-    (v4, v5)
+    })
+    .await;
 }
+
+// ---------------------------------------------------------------- another broker
 
 #[tokio::test]
 async fn a_sink_and_a_source_meet_at_another_make_of_broker() {
     within(async {
-        let (v4, v5) = rumqttd();
-        for (version, port) in [("3.1.1", v4), ("5", v5)] {
-            let url = format!("mqtt://127.0.0.1:{port}");
+        for version in VERSIONS {
+            let url = format!("mqtt://127.0.0.1:{}", rumqttd(version));
             let (mut source, _) = source(json!({ "url": url, "topic": "alarms/{sensor}", "version": version }));
             source.open(None).await.unwrap();
             let (mut sink, _) = sink(json!({

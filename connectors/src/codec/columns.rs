@@ -60,7 +60,7 @@ impl Scalar<'_> {
             Self::Bool(v) => v.to_string(),
             Self::Int(v) => v.to_string(),
             Self::Large(v) => v.to_string(),
-            Self::Float(v) => v.to_string(),
+            Self::Float(v) => format!("{v:?}"),
             Self::Text(v) => format!("the text \"{}\"", short(v)),
         }
     }

@@ -100,8 +100,14 @@ impl Decoder for JsonDecoder {
             let text = decode::text(payload)?;
             let mut fault = None;
             let mut json = serde_json::Deserializer::from_str(text);
-            let top = Top { level: root, row: Row { fields, cells, fault: &mut fault }, columns, many: *many };
-            let read = json.deserialize_any(top).and_then(|()| json.end());
+            let mut row = Row { fields, cells, fault: &mut fault };
+            let read = if *many && text.trim_ascii_start().starts_with('[') {
+                json.deserialize_seq(Rows { level: root, row: &mut row, columns })
+            } else {
+                let object = Object { level: root, row: &mut row, may_be_null: false };
+                object.deserialize(&mut json).and_then(|()| row.finish(columns))
+            };
+            let read = read.and_then(|()| json.end());
             match (fault, read) {
                 (Some(fault), _) => Err(fault),
                 (None, Err(error)) => Err(broken(&error, text)),
@@ -136,60 +142,37 @@ impl Row<'_, '_> {
         *self.fault = Some(fault);
         E::custom("")
     }
+
+    /// Adds the row to the columns.
+    fn finish<E: serde::de::Error>(&mut self, columns: &mut Columns<'_>) -> Result<(), E> {
+        columns.push(self.cells).map_err(|fault| self.fail(fault))
+    }
 }
 
-/// The message itself.
-struct Top<'l, 'r, 'a, 'c, 'f> {
+/// An array of objects.
+struct Rows<'l, 'w, 'r, 'a, 'c, 'f> {
     level: &'l mut Level,
-    row: Row<'r, 'a>,
+    row: &'w mut Row<'r, 'a>,
     columns: &'c mut Columns<'f>,
-    many: bool,
 }
 
-impl<'a> Visitor<'a> for Top<'_, '_, 'a, '_, '_> {
+impl<'a> Visitor<'a> for Rows<'_, '_, '_, 'a, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.many { "an object or an array of objects" } else { "an object" })
+        f.write_str("an array of objects")
     }
 
-    fn visit_map<A: MapAccess<'a>>(mut self, map: A) -> Result<(), A::Error> {
-        Object { level: self.level, row: &mut self.row }.visit_map(map)?;
-        self.columns.push(self.row.cells).map_err(|fault| self.row.fail(fault))
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(mut self, mut items: A) -> Result<(), A::Error> {
-        if !self.many {
-            return Err(self.row.fail(Fault::new(Reason::WrongType, "expected an object, found an array")));
+    fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self { level, row, columns } = self;
+        let before = columns.rows();
+        while items.next_element_seed(Object { level, row, may_be_null: false })?.is_some() {
+            row.finish(columns)?;
         }
-        let mut count = 0;
-        while items.next_element_seed(Object { level: self.level, row: &mut self.row })?.is_some() {
-            self.columns.push(self.row.cells).map_err(|fault| self.row.fail(fault))?;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(self.row.fail(Fault::new(Reason::Empty, "the array has no elements")));
+        if columns.rows() == before {
+            return Err(row.fail(Fault::new(Reason::Empty, "the array has no elements")));
         }
         Ok(())
-    }
-
-    fn visit_bool<E: serde::de::Error>(mut self, _: bool) -> Result<(), E> {
-        Err(self.row.fail(no_object("true or false")))
-    }
-    fn visit_i64<E: serde::de::Error>(mut self, _: i64) -> Result<(), E> {
-        Err(self.row.fail(no_object("a number")))
-    }
-    fn visit_u64<E: serde::de::Error>(mut self, _: u64) -> Result<(), E> {
-        Err(self.row.fail(no_object("a number")))
-    }
-    fn visit_f64<E: serde::de::Error>(mut self, _: f64) -> Result<(), E> {
-        Err(self.row.fail(no_object("a number")))
-    }
-    fn visit_str<E: serde::de::Error>(mut self, _: &str) -> Result<(), E> {
-        Err(self.row.fail(no_object("a text")))
-    }
-    fn visit_unit<E: serde::de::Error>(mut self) -> Result<(), E> {
-        Err(self.row.fail(no_object("null")))
     }
 }
 
@@ -202,6 +185,8 @@ fn no_object(found: &str) -> Fault {
 struct Object<'l, 'w, 'r, 'a> {
     level: &'l mut Level,
     row: &'w mut Row<'r, 'a>,
+    /// Whether null may stand for it: then the fields inside are missing.
+    may_be_null: bool,
 }
 
 impl<'a> DeserializeSeed<'a> for Object<'_, '_, '_, 'a> {
@@ -227,15 +212,16 @@ impl<'a> Visitor<'a> for Object<'_, '_, '_, 'a> {
                     map.next_value::<IgnoredAny>()?;
                 }
                 Some(Target::Field(n)) => map.next_value_seed(Value { n: *n, row: self.row })?,
-                Some(Target::Level(level)) => map.next_value_seed(Object { level, row: self.row })?,
+                Some(Target::Level(level)) => {
+                    map.next_value_seed(Object { level, row: self.row, may_be_null: true })?;
+                }
             }
         }
         Ok(())
     }
 
-    /// No object where one may be: the fields inside are missing.
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        Ok(())
+        if self.may_be_null { Ok(()) } else { Err(self.row.fail(no_object("null"))) }
     }
     fn visit_seq<A: SeqAccess<'a>>(self, _: A) -> Result<(), A::Error> {
         Err(self.row.fail(no_object("an array")))

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use lineside_model::{Error, Timestamp};
 use tokio::sync::Notify;
 
-use super::broker::Message;
+use super::link::Message;
 
 /// A message and when it was read from the wire.
 #[derive(Debug)]

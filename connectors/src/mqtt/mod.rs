@@ -13,7 +13,9 @@
 
 mod broker;
 mod inbox;
+mod link;
 mod options;
+mod row_topic;
 mod sink;
 mod source;
 mod template;
@@ -27,9 +29,10 @@ use serde_json::Value;
 
 use broker::{IN_FLIGHT_MAX, Session};
 use options::{BrokerOptions, check_qos};
+use row_topic::RowTopic;
 use sink::{MqttSink, SinkParts};
 use source::{MqttSource, SourceParts};
-use template::{RowTopic, TopicTemplates};
+use template::TopicTemplates;
 
 pub use options::{LastWill, MqttSinkOptions, MqttSourceOptions, Topics, Version};
 
@@ -71,9 +74,9 @@ codec = { type = "json" }
 [sink.alarms]
 connector = "mqtt"
 input = "alarms"
-url = "mqtts://broker.plant.local"
+url = "mqtt://broker.plant.local:1883"
 topic = "alarms/{sensor}"
-tls = { ca = "plant-ca.pem" }"#
+last_will = { topic = "status/lineside", payload = "gone", retain = true }"#
     }
 
     fn source_options(&self) -> Option<schemars::Schema> {

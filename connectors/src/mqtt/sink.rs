@@ -13,9 +13,10 @@ use bytes::Bytes;
 use lineside_model::{Error, Reason, Result, Timestamp};
 use tokio::sync::Notify;
 
-use super::broker::{Broker, Client, Link, Session, Told};
+use super::broker::{ANSWER_WITHIN, Broker, Session};
+use super::link::{Client, Link, Told};
+use super::row_topic::RowTopic;
 use super::source::NetworkTask;
-use super::template::RowTopic;
 use crate::codec::MakeEncoder;
 use crate::{BuildContext, Encoder, Meter, Outcome, Sink};
 
@@ -37,7 +38,6 @@ pub(super) struct MqttSink {
     connection: Option<Connection>,
     /// What the broker has not confirmed, in the order of sending. Bounded by the window and the queue of requests.
     unconfirmed: VecDeque<(String, Bytes)>,
-    encoded: Vec<Option<Bytes>>,
 }
 
 impl std::fmt::Debug for MqttSink {
@@ -98,14 +98,7 @@ impl Progress {
 impl MqttSink {
     pub(super) fn new(parts: Arc<SinkParts>, context: &BuildContext) -> Self {
         let encoder = (parts.encoder)();
-        Self {
-            parts,
-            encoder,
-            meter: Arc::clone(&context.meter),
-            connection: None,
-            unconfirmed: VecDeque::new(),
-            encoded: Vec::new(),
-        }
+        Self { parts, encoder, meter: Arc::clone(&context.meter), connection: None, unconfirmed: VecDeque::new() }
     }
 
     /// Forgets what was confirmed; the error if the connection has ended.
@@ -142,7 +135,7 @@ impl Sink for MqttSink {
     async fn open(&mut self) -> Result<()> {
         self.connection = None;
         let parts = Arc::clone(&self.parts);
-        let (client, link) = parts.broker.connect(&parts.session).await?;
+        let (client, link, _) = parts.broker.connect(&parts.session).await?;
         let progress = Arc::new(Progress::default());
         let network =
             Network { parts: Arc::clone(&parts), progress: Arc::clone(&progress), meter: Arc::clone(&self.meter) };
@@ -162,13 +155,13 @@ impl Sink for MqttSink {
         let Some(client) = self.connection.as_ref().map(|connection| connection.client.clone()) else {
             return Err(not_open());
         };
-        self.encoded.clear();
-        self.encoder.encode(rows, &mut self.encoded)?;
+        let mut payloads = Vec::with_capacity(rows.num_rows());
+        self.encoder.encode(rows, &mut payloads)?;
         let topics = parts.topic.of(rows)?;
         let mut outcome = Outcome::default();
         let (mut no_topic, mut no_payload) = (0, 0);
         let mut added = 0;
-        for (topic, payload) in topics.into_iter().zip(std::mem::take(&mut self.encoded)) {
+        for (topic, payload) in topics.into_iter().zip(payloads) {
             let (Some(topic), Some(payload)) = (&topic, payload) else {
                 if topic.is_none() {
                     no_topic += 1
@@ -214,7 +207,13 @@ impl Sink for MqttSink {
 
     async fn close(&mut self) -> Result<()> {
         let healthy = self.connection.is_some() && self.account().is_ok();
-        let flushed = if healthy { self.flush().await } else { Ok(()) };
+        let flushed = match healthy {
+            true => tokio::time::timeout(ANSWER_WITHIN, self.flush()).await.unwrap_or_else(|_| {
+                let (url, count) = (&self.parts.broker.url, self.unconfirmed.len());
+                Err(Error::external(format!("broker {url} did not confirm {count} messages within 10 s")))
+            }),
+            false => Ok(()),
+        };
         if let Some(Connection { client, task, .. }) = self.connection.take()
             && client.disconnect().is_ok()
         {
@@ -260,7 +259,7 @@ impl Network {
                 }
                 self.progress.confirm();
             }
-            Told::Message(_) | Told::Subscribed(_) | Told::Disconnected | Told::Nothing => {}
+            Told::Message(_) | Told::Subscribed(_) | Told::Connected { .. } | Told::Disconnected | Told::Nothing => {}
         }
     }
 }

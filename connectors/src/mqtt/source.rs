@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use lineside_model::{Clock, Error, Reason, Result};
 use tokio::task::JoinHandle;
 
-use super::broker::{ANSWER_WITHIN, Broker, Client, Link, Session, Told};
+use super::broker::{ANSWER_WITHIN, Broker, Session};
 use super::inbox::{Arrived, Inbox};
+use super::link::{Client, Link, Told};
 use super::template::TopicTemplates;
 use crate::codec::{Cell, Columns, Field};
 use crate::{BuildContext, Frames, Meter, Position, Pulled, Source};
@@ -44,6 +45,8 @@ pub(super) struct MqttSource {
     connection: Option<Connection>,
     /// QoS 1 messages that the broker still waits for, oldest first.
     unacknowledged: VecDeque<Unacknowledged>,
+    /// Whether this source was connected before, so that the broker should remember it.
+    known: bool,
     /// Counts over all connections, so that a late acknowledgement of an earlier one cannot hit a message of this one.
     sequence: u64,
 }
@@ -90,6 +93,7 @@ impl MqttSource {
             meter: Arc::clone(&context.meter),
             connection: None,
             unacknowledged: VecDeque::new(),
+            known: false,
             sequence: 0,
         }
     }
@@ -160,7 +164,11 @@ impl Source for MqttSource {
     async fn open(&mut self, _from: Option<Position>) -> Result<()> {
         self.close().await?;
         let parts = Arc::clone(&self.parts);
-        let (client, mut link) = parts.broker.connect(&parts.session).await?;
+        let (client, mut link, remembered) = parts.broker.connect(&parts.session).await?;
+        if self.known && !remembered && !parts.session.clean {
+            tracing::warn!(broker = %parts.broker.url, "the broker has forgotten our session: messages since then are lost");
+            self.meter.add("sessions_lost", 1);
+        }
         let inbox = Arc::new(Inbox::new(parts.messages_max, parts.bytes_max, parts.payload_max));
         let network = Network {
             parts: Arc::clone(&parts),
@@ -178,6 +186,7 @@ impl Source for MqttSource {
         })?;
         let task = NetworkTask(tokio::spawn(network.run(link)));
         self.connection = Some(Connection { client, inbox, task });
+        self.known = true;
         Ok(())
     }
 
