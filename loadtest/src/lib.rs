@@ -1,1 +1,21 @@
+//! The world around the engine: a plant to control, recorded sensor data to play, a broker to play them to.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`plant`] | three simulated ovens behind a real Modbus TCP server |
+//! | [`trace`] | recorded readings, from CSV or Parquet |
+//! | [`player`] | plays a trace to MQTT, Kafka or lines, paced, with exact counts |
+//! | [`broker`] | an MQTT broker within the process |
+//!
+//! This crate talks to the engine over the wire only, as a plant would, and knows nothing of its insides.
 
+pub mod broker;
+mod clock;
+pub mod plant;
+pub mod player;
+pub mod trace;
+
+pub use broker::Broker;
+pub use plant::{Plant, PlantOptions};
+pub use player::{PlayOptions, PlayReport, Target, play, play_until};
+pub use trace::Trace;
