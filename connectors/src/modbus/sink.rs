@@ -93,10 +93,10 @@ impl ModbusSink {
         answer
     }
 
-    /// Reads the registers of a write. `None` if the device refuses to show them.
-    async fn read_back(&mut self, write: &Write) -> Result<Option<Vec<Found>>, Failure> {
+    /// Reads the registers of a write and compares. `None` if the device refuses to show them.
+    async fn read_back(&mut self, write: &Write, tolerance: Option<f64>) -> Result<Option<Vec<Found>>, Failure> {
         match self.ask(write.unit, write.read_back()).await? {
-            Answer::Data(bytes) => Ok(Some(write.compare(&self.tags, &bytes, self.care.tolerance))),
+            Answer::Data(bytes) => Ok(Some(write.compare(&self.tags, &bytes, tolerance))),
             Answer::Exception(_) | Answer::Written => Ok(None),
         }
     }
@@ -106,7 +106,8 @@ impl ModbusSink {
         let readable = write.tags.iter().all(|&(n, _)| self.tags[n].readable);
         for _ in 0..=self.care.retries {
             if doubtful && readable {
-                match self.read_back(write).await {
+                // Without the tolerance: a setpoint near the one before must not pass for written.
+                match self.read_back(write, None).await {
                     Ok(Some(found)) if found.iter().all(|found| found.same) => {
                         self.context.meter.add(counters::ALREADY_WRITTEN, 1);
                         return Ok(Fate::Held);
@@ -131,7 +132,7 @@ impl ModbusSink {
     async fn verify(&mut self, write: &Write) -> Result<Fate, Failure> {
         let mut found = Vec::new();
         for _ in 0..2 {
-            found = match self.read_back(write).await {
+            found = match self.read_back(write, self.care.tolerance).await {
                 Ok(Some(found)) => found,
                 Ok(None) => vec![Found { value: None, same: false }; write.tags.len()],
                 Err(Failure::Timeout) => return Ok(Fate::Unanswered),
@@ -146,7 +147,8 @@ impl ModbusSink {
 
     /// Writes everything. Gives the number of rows written, or an error if the connection should be opened anew.
     async fn carry_out_all(&mut self, writes: Vec<Write>, rejected: &mut Tally) -> Result<usize> {
-        let before = std::mem::replace(&mut self.doubtful, writes.clone());
+        let before = std::mem::take(&mut self.doubtful);
+        self.doubtful.extend(writes.iter().filter(|write| before.contains(write)).cloned());
         let (mut written, mut answered) = (0, false);
         let mut silent = Vec::<(u8, bool)>::new();
         let mut left = writes;
@@ -156,6 +158,7 @@ impl ModbusSink {
             let fate = if silent.iter().any(|(unit, _)| *unit == write.unit) {
                 Fate::Unanswered
             } else {
+                self.doubtful.push(write.clone());
                 self.carry_out(&write, doubtful).await.map_err(|failure| failure.into_error(&self.endpoint))?
             };
             match &fate {
@@ -164,9 +167,7 @@ impl ModbusSink {
             }
             // One tag of several may be at fault: then the others are written all the same.
             if matches!(fate, Fate::Refused(2 | 3)) && write.tags.len() > 1 {
-                let singly = write.singly(&self.tags);
-                self.doubtful.extend_from_slice(&singly);
-                left.extend(singly.into_iter().rev());
+                left.extend(write.singly(&self.tags).into_iter().rev());
             } else {
                 written += self.tell(&write, &fate, rejected);
             }
