@@ -41,6 +41,15 @@ pub(crate) struct Write {
     pub(crate) tags: Vec<(usize, f64)>,
 }
 
+/// What was read back for one tag of a write.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Found {
+    /// The value in engineering units; `None` if it could not be read.
+    pub(crate) value: Option<f64>,
+    /// Whether it is within the tolerance of what was written.
+    pub(crate) same: bool,
+}
+
 impl Tally {
     pub(crate) fn add(&mut self, reason: Reason, line: impl Into<String>) {
         let entry = self.0.entry(reason).or_default();
@@ -83,8 +92,8 @@ impl Write {
         self.tags.iter().filter_map(alone).collect()
     }
 
-    /// For each tag what was read back, and whether it is within the tolerance of what was written.
-    pub(crate) fn compare(&self, tags: &[Tag], read: &[u8], tolerance: Option<f64>) -> Vec<(usize, Option<f64>, bool)> {
+    /// What was read back for each tag.
+    pub(crate) fn compare(&self, tags: &[Tag], read: &[u8], tolerance: Option<f64>) -> Vec<Found> {
         let compare = |&(n, wanted): &(usize, f64)| {
             let tag = tags.get(n)?;
             let raw = if self.table.is_bits() {
@@ -92,8 +101,9 @@ impl Write {
             } else {
                 tag.read_registers(self.start, read)
             };
-            let Some(Raw::Number(found)) = raw else { return Some((n, None, false)) };
-            Some((n, Some(found), (found - wanted).abs() <= tolerance.unwrap_or_else(|| half_step(tag, wanted))))
+            let Some(Raw::Number(found)) = raw else { return Some(Found { value: None, same: false }) };
+            let same = (found - wanted).abs() <= tolerance.unwrap_or_else(|| half_step(tag, wanted));
+            Some(Found { value: Some(found), same })
         };
         self.tags.iter().filter_map(compare).collect()
     }
@@ -341,9 +351,9 @@ mod tests {
     fn reading_back_allows_for_rounding_and_no_more() {
         let decided = decided(&[("sp", Some(180.04), "good", 1)]);
         let [write] = &decided.writes[..] else { panic!("one write") };
-        let held = |register: u16| write.compare(&tags(), &register.to_be_bytes(), None)[0].2;
+        let held = |register: u16| write.compare(&tags(), &register.to_be_bytes(), None)[0].same;
         assert!(held(1800));
         assert!(!held(1801) && !held(1799));
-        assert!(write.compare(&tags(), &1805u16.to_be_bytes(), Some(0.5))[0].2);
+        assert!(write.compare(&tags(), &1805u16.to_be_bytes(), Some(0.5))[0].same);
     }
 }

@@ -13,7 +13,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use lineside_model::{Error, Reason, Result, Timestamp};
 
-use super::command::{Decided, Tally, Write, by_name, decide};
+use super::command::{Decided, Found, Tally, Write, by_name, decide};
 use super::connection::{Connection, Endpoint, Failure};
 use super::counters;
 use super::frame::{Answer, Request, exception};
@@ -50,8 +50,8 @@ pub(crate) struct ModbusSink {
 enum Fate {
     Held,
     Refused(u8),
-    /// For each tag what was read back, and whether it is what was written.
-    Differs(Vec<(usize, Option<f64>, bool)>),
+    /// What was read back for each tag.
+    Differs(Vec<Found>),
     Unanswered,
 }
 
@@ -93,10 +93,10 @@ impl ModbusSink {
         answer
     }
 
-    /// Reads the registers of a write. `None` if the device refuses to show them.
-    async fn read_back(&mut self, write: &Write) -> Result<Option<Vec<(usize, Option<f64>, bool)>>, Failure> {
+    /// Reads the registers of a write and compares. `None` if the device refuses to show them.
+    async fn read_back(&mut self, write: &Write, tolerance: Option<f64>) -> Result<Option<Vec<Found>>, Failure> {
         match self.ask(write.unit, write.read_back()).await? {
-            Answer::Data(bytes) => Ok(Some(write.compare(&self.tags, &bytes, self.care.tolerance))),
+            Answer::Data(bytes) => Ok(Some(write.compare(&self.tags, &bytes, tolerance))),
             Answer::Exception(_) | Answer::Written => Ok(None),
         }
     }
@@ -106,8 +106,9 @@ impl ModbusSink {
         let readable = write.tags.iter().all(|&(n, _)| self.tags[n].readable);
         for _ in 0..=self.care.retries {
             if doubtful && readable {
-                match self.read_back(write).await {
-                    Ok(Some(found)) if found.iter().all(|(_, _, same)| *same) => {
+                // Without the tolerance: a setpoint near the one before must not pass for written.
+                match self.read_back(write, None).await {
+                    Ok(Some(found)) if found.iter().all(|found| found.same) => {
                         self.context.meter.add(counters::ALREADY_WRITTEN, 1);
                         return Ok(Fate::Held);
                     }
@@ -131,77 +132,83 @@ impl ModbusSink {
     async fn verify(&mut self, write: &Write) -> Result<Fate, Failure> {
         let mut found = Vec::new();
         for _ in 0..2 {
-            found = match self.read_back(write).await {
+            found = match self.read_back(write, self.care.tolerance).await {
                 Ok(Some(found)) => found,
-                Ok(None) => write.tags.iter().map(|&(n, _)| (n, None, false)).collect(),
+                Ok(None) => vec![Found { value: None, same: false }; write.tags.len()],
                 Err(Failure::Timeout) => return Ok(Fate::Unanswered),
                 Err(failure) => return Err(failure),
             };
-            if found.iter().all(|(_, _, same)| *same) {
+            if found.iter().all(|found| found.same) {
                 return Ok(Fate::Held);
             }
         }
         Ok(Fate::Differs(found))
     }
 
-    /// Writes everything. Gives the number of rows written, and the first unit that did not answer at all.
-    async fn carry_out_all(
-        &mut self,
-        mut writes: Vec<Write>,
-        rejected: &mut Tally,
-    ) -> Result<(usize, Option<u8>), Failure> {
-        let again = std::mem::take(&mut self.doubtful);
-        let (mut written, mut answered, mut silent) = (0, false, Vec::<(u8, bool)>::new());
-        writes.reverse();
-        while let Some(write) = writes.pop() {
-            let doubtful = again.contains(&write);
-            self.doubtful.push(write.clone());
+    /// Writes everything. Gives the number of rows written, or an error if the connection should be opened anew.
+    async fn carry_out_all(&mut self, writes: Vec<Write>, rejected: &mut Tally) -> Result<usize> {
+        let before = std::mem::take(&mut self.doubtful);
+        self.doubtful.extend(writes.iter().filter(|write| before.contains(write)).cloned());
+        let (mut written, mut answered) = (0, false);
+        let mut silent = Vec::<(u8, bool)>::new();
+        let mut left = writes;
+        left.reverse();
+        while let Some(write) = left.pop() {
+            let doubtful = before.contains(&write);
             let fate = if silent.iter().any(|(unit, _)| *unit == write.unit) {
                 Fate::Unanswered
             } else {
-                let fate = self.carry_out(&write, doubtful).await;
-                if fate.is_err() {
-                    self.doubtful.extend(again.iter().filter(|write| writes.contains(write)).cloned());
-                }
-                fate?
+                self.doubtful.push(write.clone());
+                self.carry_out(&write, doubtful).await.map_err(|failure| failure.into_error(&self.endpoint))?
             };
-            let named = |n: usize| format!("tag \"{}\"", self.tags[n].name);
-            answered |= !matches!(fate, Fate::Unanswered);
-            match fate {
-                Fate::Held => written += write.tags.len(),
-                // One tag of several may be at fault: then the others are written all the same.
-                Fate::Refused(2 | 3) if write.tags.len() > 1 => {
-                    writes.extend(write.singly(&self.tags).into_iter().rev());
-                }
-                Fate::Refused(code) => {
-                    for &(n, value) in &write.tags {
-                        let why = format!("{}: {value} was refused: {} (exception {code})", named(n), exception(code));
-                        rejected.add(Reason::Refused, why);
-                    }
-                }
-                Fate::Differs(found) => {
-                    for (&(n, value), (_, found, same)) in write.tags.iter().zip(found) {
-                        let shown = found.map_or("nothing readable".to_owned(), |found| found.to_string());
-                        match same {
-                            true => written += 1,
-                            false => rejected
-                                .add(Reason::NotVerified, format!("{}: wrote {value}, read back {shown}", named(n))),
-                        }
-                    }
-                }
-                Fate::Unanswered => {
-                    silent.push((write.unit, doubtful));
-                    for &(n, value) in &write.tags {
-                        let why = format!("{}: {value} was not answered by unit {}", named(n), write.unit);
-                        rejected.add(Reason::Unanswered, why);
-                    }
-                }
+            match &fate {
+                Fate::Unanswered => silent.push((write.unit, doubtful)),
+                Fate::Held | Fate::Refused(_) | Fate::Differs(_) => answered = true,
+            }
+            // One tag of several may be at fault: then the others are written all the same.
+            if matches!(fate, Fate::Refused(2 | 3)) && write.tags.len() > 1 {
+                left.extend(write.singly(&self.tags).into_iter().rev());
+            } else {
+                written += self.tell(&write, &fate, rejected);
             }
         }
         // Nobody answered: it may be the connection, so it is opened anew and the batch tried once more. If that does not
         // help either, it is the unit, and its rows are given up so that other units get theirs.
-        let lost = silent.first().filter(|(_, doubtful)| !answered && !doubtful).map(|(unit, _)| *unit);
-        Ok((written, lost))
+        match silent.first() {
+            Some((unit, false)) if !answered => {
+                Err(Error::external(format!("unit {unit} of {} did not answer a write", self.endpoint)))
+            }
+            _ => Ok(written),
+        }
+    }
+
+    /// Tells of each row of a write that was not written, and why. Gives the number that were.
+    fn tell(&self, write: &Write, fate: &Fate, rejected: &mut Tally) -> usize {
+        let mut written = 0;
+        for (at, &(n, value)) in write.tags.iter().enumerate() {
+            let name = self.tags.get(n).map_or("", |tag| tag.name.as_str());
+            match fate {
+                Fate::Held => written += 1,
+                Fate::Refused(code) => {
+                    let why = format!("tag \"{name}\": {value} was refused: {} (exception {code})", exception(*code));
+                    rejected.add(Reason::Refused, why);
+                }
+                Fate::Differs(found) => match found.get(at) {
+                    Some(found) if found.same => written += 1,
+                    found => {
+                        let found = found.and_then(|found| found.value);
+                        let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
+                        let why = format!("tag \"{name}\": wrote {value}, read back {found}");
+                        rejected.add(Reason::NotVerified, why);
+                    }
+                },
+                Fate::Unanswered => {
+                    let why = format!("tag \"{name}\": {value} was not answered by unit {}", write.unit);
+                    rejected.add(Reason::Unanswered, why);
+                }
+            }
+        }
+        written
     }
 }
 
@@ -214,16 +221,16 @@ impl Sink for ModbusSink {
 
     async fn write(&mut self, rows: &RecordBatch, _origin: Timestamp) -> Result<Outcome> {
         let Decided { writes, mut rejected } = decide(&self.tags, &self.by_name, rows)?;
-        let failed = match self.carry_out_all(writes, &mut rejected).await {
-            Ok((written, None)) => {
+        match self.carry_out_all(writes, &mut rejected).await {
+            Ok(written) => {
                 self.doubtful.clear();
-                return Ok(Outcome { written, rejected: rejected.into_rows() });
+                Ok(Outcome { written, rejected: rejected.into_rows() })
             }
-            Ok((_, Some(unit))) => Error::external(format!("unit {unit} of {} did not answer a write", self.endpoint)),
-            Err(failure) => failure.into_error(&self.endpoint),
-        };
-        self.connection = None;
-        Err(failed)
+            Err(error) => {
+                self.connection = None;
+                Err(error)
+            }
+        }
     }
 
     /// Nothing to do: a write returns when the device has answered.

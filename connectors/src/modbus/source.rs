@@ -99,9 +99,8 @@ impl ModbusSource {
         if self.classes.iter().any(|class| class.scan.is_running()) { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    /// Asks for the next block of a class and notes the answer. Gives the batch when the poll is done.
+    /// Asks for the next block of a class and notes the answer. Gives the batch when the poll is done, or the connection lost.
     async fn ask(&mut self, n: usize) -> Result<Option<Pulled>> {
-        let meter = &self.context.meter;
         let (Some(connection), Some(class)) = (self.connection.as_mut(), self.classes.get_mut(n)) else {
             return Err(Error::internal("a closed modbus source was asked"));
         };
@@ -112,51 +111,32 @@ impl ModbusSource {
             let request = Request::Read { table: block.table, start: block.start, count: block.count };
             connection.send(block.unit, request);
             self.asking = Some(n);
-            meter.add(counters::REQUESTS, 1);
+            self.context.meter.add(counters::REQUESTS, 1);
         }
         let answer = connection.answer().await;
         self.asking = None;
         let now = self.context.clock.now();
         let late_answers = connection.take_late_answers();
         if late_answers > 0 {
-            meter.add(counters::LATE_ANSWERS, late_answers);
+            self.context.meter.add(counters::LATE_ANSWERS, late_answers);
         }
         self.silence = if answer.is_ok() || late_answers > 0 { 0 } else { self.silence + 1 };
+        let units = self.classes.iter().map(|class| class.scan.unit_count()).sum::<usize>();
+        let Some(class) = self.classes.get_mut(n) else { return Ok(None) };
         match answer {
-            Ok(Answer::Data(bytes)) => {
-                let not_finite = class.scan.read(&bytes, now);
-                if not_finite > 0 {
-                    meter.add(counters::NOT_FINITE, not_finite);
-                }
-            }
-            Ok(Answer::Exception(code)) => {
-                meter.add(counters::EXCEPTIONS, 1);
-                meter.add(counters::exception(code), 1);
-                match code {
-                    2 | 3 => {
-                        if class.scan.refused_as_a_whole(now) {
-                            meter.add(counters::SPLITS, 1);
-                        }
-                    }
-                    10 | 11 => class.scan.silent(now),
-                    _ => class.scan.refused(now),
-                }
-            }
-            Ok(Answer::Written) => return self.lost(Failure::OutOfStep("a read was answered as a write".into()), now),
+            Ok(answer) => class.note(&answer, now, &self.context),
             Err(Failure::Timeout) => {
-                meter.add(counters::TIMEOUTS, 1);
+                self.context.meter.add(counters::TIMEOUTS, 1);
                 class.scan.silent(now);
-                let units = self.classes.iter().map(|class| class.scan.unit_count()).sum::<usize>();
                 if self.silence >= 2 * units {
                     // Nobody answers, so it may be the connection: a device that was switched off never says goodbye.
-                    return self.lost(Failure::Timeout, now);
+                    return self.lost(Failure::Timeout, now).map(Some);
                 }
             }
-            Err(failure) => return self.lost(failure, now),
+            Err(failure) => return self.lost(failure, now).map(Some),
         }
         // Handed over at once, before another class has its turn.
-        let done = self.classes.get_mut(n).is_some_and(|class| class.scan.next_block(now).is_none());
-        if done { self.finished(n).map(Some) } else { Ok(None) }
+        if class.scan.next_block(now).is_none() { self.finished(n).map(Some) } else { Ok(None) }
     }
 
     fn finished(&mut self, n: usize) -> Result<Pulled> {
@@ -168,7 +148,7 @@ impl ModbusSource {
     }
 
     /// Drops the connection: every tag is bad now, and the next pull tells why.
-    fn lost(&mut self, failure: Failure, now: Timestamp) -> Result<Option<Pulled>> {
+    fn lost(&mut self, failure: Failure, now: Timestamp) -> Result<Pulled> {
         let word = match failure {
             Failure::OutOfStep(_) => counters::RESYNCS,
             Failure::Timeout | Failure::Closed(_) => counters::DISCONNECTS,
@@ -184,7 +164,7 @@ impl ModbusSource {
             readings.extend_from_slice(bad);
         }
         let sensors = concat(&sensors.iter().map(ArrayRef::as_ref).collect::<Vec<_>>())?;
-        Ok(Some(pulled(&self.schema, columns(sensors, &readings, self.with_text), Some(now))?))
+        pulled(&self.schema, columns(sensors, &readings, self.with_text), Some(now))
     }
 
     fn drop_connection(&mut self) {
@@ -200,7 +180,7 @@ impl Class {
     /// Some due times have passed: starts a poll, or counts them as overruns if one is still running.
     fn due(&mut self, tick: Tick, context: &BuildContext) {
         self.ticks += tick.periods;
-        let mut missed = tick.periods - 1;
+        let mut missed = tick.periods.saturating_sub(1);
         if self.scan.is_running() {
             missed += 1;
         } else {
@@ -210,6 +190,36 @@ impl Class {
         }
         if missed > 0 {
             context.meter.add(counters::OVERRUNS, missed);
+        }
+    }
+
+    /// Takes the answer to the block that was asked for last.
+    fn note(&mut self, answer: &Answer, now: Timestamp, context: &BuildContext) {
+        let meter = &context.meter;
+        match answer {
+            Answer::Data(bytes) => {
+                let not_finite = self.scan.read(bytes, now);
+                if not_finite > 0 {
+                    meter.add(counters::NOT_FINITE, not_finite);
+                }
+            }
+            Answer::Exception(code) => {
+                meter.add(counters::EXCEPTIONS, 1);
+                meter.add(counters::exception(*code), 1);
+                match code {
+                    // Illegal address, or more registers than the device gives at once.
+                    2 | 3 => {
+                        if self.scan.refused_as_a_whole(now) {
+                            meter.add(counters::SPLITS, 1);
+                        }
+                    }
+                    // The gateway speaks for a unit that did not answer it.
+                    10 | 11 => self.scan.silent(now),
+                    _ => self.scan.refused(now),
+                }
+            }
+            // An answer always fits its request, and only reads are sent.
+            Answer::Written => self.scan.refused(now),
         }
     }
 }

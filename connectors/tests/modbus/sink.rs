@@ -104,7 +104,7 @@ async fn an_interrupted_write_that_was_carried_out_is_not_written_twice() {
 async fn an_interrupted_write_that_was_not_carried_out_is_written_again() {
     for fault in [Fault::Drop, Fault::WrongTransaction, Fault::Garbage] {
         let plc = plc().await;
-        let (mut sink, _) = sink(plc.address, MAP, &json!({})).await;
+        let (mut sink, _) = sink(plc.address, MAP, &json!({"tolerance": 5})).await;
         plc.fail(1, 6, 1, fault);
         write(&mut *sink, &[("mode", 1.0)]).await.expect_err("the connection is gone");
         sink.open().await.expect("opened anew");
