@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod codec;
 pub mod file;
 pub mod modbus;
+pub mod mqtt;
 pub mod position;
 pub mod registry;
 pub mod scan;

@@ -12,7 +12,7 @@ use crate::codec::{self, MakeEncoder};
 use crate::{CodecKind, Sink, Source};
 
 /// All connectors.
-pub const CONNECTORS: &[&dyn ConnectorKind] = &[&crate::modbus::Modbus, &crate::file::FileKind];
+pub const CONNECTORS: &[&dyn ConnectorKind] = &[&crate::mqtt::Mqtt, &crate::modbus::Modbus, &crate::file::FileKind];
 
 /// All codecs.
 pub const CODECS: &[&dyn CodecKind] =

@@ -1,3 +1,5 @@
-//! Conformance of the connectors, each against a peer.
+//! Every connector against a real peer, every codec against good and bad messages.
 
+mod codecs;
 mod modbus;
+mod mqtt;

@@ -15,9 +15,9 @@ use super::time_text;
 
 /// Why a message is no row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) reason: Reason,
-    pub(super) detail: String,
+pub(crate) struct Fault {
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
 }
 
 impl Fault {
@@ -74,7 +74,7 @@ pub(super) fn short(text: &str) -> String {
 
 /// A value of a field's type.
 #[derive(Debug, Default)]
-pub(super) enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     #[default]
     Missing,
     Float(f64),
@@ -128,7 +128,7 @@ fn rounded(field: &Field, micros: f64) -> Result<i64, Fault> {
 
 /// Columns that grow row by row.
 #[derive(Debug)]
-pub(super) struct Columns<'f> {
+pub(crate) struct Columns<'f> {
     fields: &'f [Field],
     columns: Vec<Column>,
     rows: usize,
@@ -152,7 +152,7 @@ enum Values {
 }
 
 impl<'f> Columns<'f> {
-    pub(super) fn new(fields: &'f [Field], rows: usize) -> Self {
+    pub(crate) fn new(fields: &'f [Field], rows: usize) -> Self {
         let column = |field: &Field| Column {
             values: match field.kind {
                 FieldType::Float => Values::Float(Vec::with_capacity(rows)),
@@ -176,7 +176,7 @@ impl<'f> Columns<'f> {
     }
 
     /// Adds a row, taking the cells and leaving them missing; adds nothing if one is missing that must be there.
-    pub(super) fn push(&mut self, cells: &mut [Cell<'_>]) -> Result<(), Fault> {
+    pub(crate) fn push(&mut self, cells: &mut [Cell<'_>]) -> Result<(), Fault> {
         debug_assert_eq!(cells.len(), self.columns.len(), "one cell a field");
         for (field, (cell, column)) in self.fields.iter().zip(cells.iter().zip(&self.columns)) {
             match (cell, &column.values) {
@@ -235,9 +235,13 @@ impl<'f> Columns<'f> {
         self.rows = self.rows.min(rows);
     }
 
+    /// The columns as arrays, in the order of the fields.
+    pub(crate) fn into_arrays(self) -> Result<Vec<ArrayRef>> {
+        self.columns.into_iter().map(Column::finish).collect()
+    }
+
     pub(super) fn finish(self, schema: SchemaRef) -> Result<RecordBatch> {
-        let arrays = self.columns.into_iter().map(Column::finish).collect::<Result<Vec<_>>>()?;
-        Ok(RecordBatch::try_new(schema, arrays)?)
+        Ok(RecordBatch::try_new(schema, self.into_arrays()?)?)
     }
 }
 

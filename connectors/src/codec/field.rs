@@ -100,16 +100,16 @@ impl JsonSchema for FieldOptions {
 
 /// A field that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Field {
+pub(crate) struct Field {
     /// Name of the column.
-    pub(super) name: String,
-    pub(super) kind: FieldType,
-    pub(super) unit: TimeUnit,
-    pub(super) optional: bool,
+    pub(crate) name: String,
+    pub(crate) kind: FieldType,
+    pub(crate) unit: TimeUnit,
+    pub(crate) optional: bool,
 }
 
 impl Field {
-    pub(super) fn new(name: &str, kind: FieldType, unit: Option<TimeUnit>, optional: bool) -> Result<Self, String> {
+    pub(crate) fn new(name: &str, kind: FieldType, unit: Option<TimeUnit>, optional: bool) -> Result<Self, String> {
         if unit.is_some() && kind != FieldType::Timestamp {
             return Err(format!("field \"{name}\" is no timestamp, so it has no unit"));
         }
@@ -117,7 +117,7 @@ impl Field {
     }
 
     /// The fields of a reading: what is expected when the user names none.
-    pub(super) fn readings() -> Vec<Self> {
+    pub(crate) fn readings() -> Vec<Self> {
         let field = |name: &str, kind, optional| Self { name: name.to_owned(), kind, unit: TimeUnit::Us, optional };
         vec![
             field(schema::TS, FieldType::Timestamp, false),
@@ -128,7 +128,7 @@ impl Field {
     }
 
     /// The column it becomes.
-    pub(super) fn column(&self) -> ArrowField {
+    pub(crate) fn column(&self) -> ArrowField {
         let column = |data_type| ArrowField::new(&self.name, data_type, self.optional);
         match self.kind {
             FieldType::Float => column(DataType::Float64),
@@ -141,7 +141,7 @@ impl Field {
     }
 
     /// What the user is told was expected.
-    pub(super) fn expected(&self) -> &'static str {
+    pub(crate) fn expected(&self) -> &'static str {
         match (self.kind, self.unit) {
             (FieldType::Float, _) => "a number",
             (FieldType::Int, _) => "a whole number",

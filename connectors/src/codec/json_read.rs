@@ -9,7 +9,7 @@ use std::fmt;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use lineside_model::{Reason, Result};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::columns::{Cell, Columns, Fault, Scalar, cell, short};
 use super::field::Field;

@@ -29,7 +29,9 @@ use serde_json::Value;
 use crate::PlanContext;
 
 pub(crate) use cells::{CellColumn, CellValue};
-pub use csv::{Csv, CsvOptions};
+pub(crate) use columns::{Cell, Columns};
+pub use csv::{Csv, CsvColumn, CsvOptions};
+pub(crate) use field::Field;
 pub use field::{FieldOptions, FieldTable, FieldType, TimeUnit};
 pub use json::{Json, JsonOptions};
 pub use number::{Number, NumberOptions};

@@ -1,0 +1,1 @@
+//! Every codec against good messages and against each kind of bad one.
