@@ -280,7 +280,12 @@ fn assign(
 ) -> PlannedOperator {
     let schema = Arc::clone(&output);
     let build = move || -> Box<dyn Operator> { Box::new(Assign { cut, time, output: Arc::clone(&schema) }) };
-    PlannedOperator { partition_by: Some(Vec::new()), explain: vec![explain], times, ..PlannedOperator::new(output, build) }
+    PlannedOperator {
+        partition_by: Some(Vec::new()),
+        explain: vec![explain],
+        times,
+        ..PlannedOperator::new(output, build)
+    }
 }
 
 /// The inputs of a union and of unions in it.

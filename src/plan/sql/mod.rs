@@ -23,14 +23,12 @@ mod text;
 mod window;
 mod window_call;
 
-use std::fmt;
-
 use arrow::datatypes::SchemaRef;
 use datafusion::optimizer::Analyzer;
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::Statement;
 use lineside_model::options::did_you_mean;
-use lineside_model::{Problem, Problems};
+use lineside_model::{Problem, Problems, Span};
 use lineside_operators::{PlannedOperator, TimeColumn};
 
 use catalog::Catalog;
@@ -78,17 +76,8 @@ pub struct QueryPlan {
     pub steps: Vec<Step>,
     /// Where the rows of the query come out.
     pub output: StepInput,
-    /// Lines for `explain`: what each step reads and does.
+    /// Lines for `explain` beside those of the steps: which columns of the output are event times.
     pub explain: Vec<String>,
-}
-
-impl fmt::Display for StepInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Table(name) => f.write_str(name),
-            Self::Step(n) => write!(f, "step {}", n + 1),
-        }
-    }
 }
 
 /// Plans a query over these tables.
@@ -107,7 +96,11 @@ pub fn plan_query(name: &str, sql: &str, tables: &[Table]) -> Result<QueryPlan, 
         .and_then(|plan| Analyzer::new().execute_and_check(plan, &options, |_, _| {}))
         .map_err(|error| Problems(error.iter().map(|error| text.planning(error)).collect()))?;
     let (steps, output) = Lowering::new(&text, tables).query(&plan)?;
-    let explain = steps.iter().enumerate().map(|(n, step)| describe(n, step)).collect();
+    let times = match &output {
+        StepInput::Step(n) => steps[*n].operator.times.as_slice(),
+        StepInput::Table(_) => &[],
+    };
+    let explain = vec![event_times(times)];
     Ok(QueryPlan { steps, output, explain })
 }
 
@@ -144,7 +137,13 @@ fn check_tables(query: &str, text: &SqlText, statement: &Statement, tables: &[Ta
     problems.or(())
 }
 
-fn describe(n: usize, step: &Step) -> String {
-    let inputs = step.inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    format!("step {} {} of {inputs}: {}", n + 1, step.label, step.operator.explain.join("; "))
+fn event_times(times: &[TimeColumn]) -> String {
+    let time = |time: &TimeColumn| match time.delay {
+        Span::ZERO => time.name.clone(),
+        delay => format!("{} (up to {delay} behind the watermark)", time.name),
+    };
+    match times {
+        [] => "event times: none, so no window can be cut over its rows".to_owned(),
+        times => format!("event times: {}", times.iter().map(time).collect::<Vec<_>>().join(", ")),
+    }
 }

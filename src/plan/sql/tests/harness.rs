@@ -191,6 +191,20 @@ pub(super) fn told(problems: &Problems) -> String {
     text
 }
 
+/// What each step of a query does.
 pub(super) fn explain(sql: &str) -> String {
-    plan_query("q", sql, &tables()).unwrap_or_else(|problems| panic!("{}", told(&problems))).explain.join("\n") + "\n"
+    let plan = plan_query("q", sql, &tables()).unwrap_or_else(|problems| panic!("{}", told(&problems)));
+    let mut text = String::new();
+    for step in &plan.steps {
+        let inputs = step.inputs.iter().map(|input| match input {
+            StepInput::Table(name) => name.as_str(),
+            StepInput::Step(n) => &plan.steps[*n].label,
+        });
+        writeln!(text, "{} reads {}", step.label, inputs.collect::<Vec<_>>().join(", ")).unwrap();
+        // What the window operator tells of itself is told by its own tests.
+        for line in step.operator.explain.iter().take(if step.label == "window" { 1 } else { usize::MAX }) {
+            writeln!(text, "  {line}").unwrap();
+        }
+    }
+    text + &plan.explain.join("\n") + "\n"
 }

@@ -75,9 +75,15 @@ fn keys_arguments_and_having_are_expressions() {
                FROM TUMBLE(readings, ts, INTERVAL '2' MINUTE) r
                WHERE r.n < 6 GROUP BY upper(sensor), window_start HAVING count(*) > 1";
     expect![[r#"
-        step 1 prepare of readings: where n < 6; select ts, upper(sensor) AS upper(r.sensor), value * 2.0 AS argument, value, CASE WHEN (n > 1) THEN 1 END AS argument_2, CASE WHEN (n > 1) THEN value END AS argument_3
-        step 2 window of step 1: group by window_start, window_end, upper(r.sensor) over ts: max(value * 2.0), min(value), count(* where n > 1), sum(value where n > 1), count(*); windows of 2m every 2m, from 1970-01-01T00:00:00Z, closed when the watermark reaches their end; rows of closed windows are dropped and counted as late; state: one entry per aggregate, group and slice that has rows; 1 slices to a window; groups are forgotten when they are in no open window
-        step 3 select of step 2: where count(*) > 1; select upper(r.sensor) AS s, window_start + INTERVAL '1 HOURS' AS hour_later, max(value * 2.0) - min(value) AS range, count(* where n > 1) AS later, sum(value where n > 1) AS later_sum
+        prepare reads readings
+          where n < 6
+          select ts, upper(sensor) AS upper(r.sensor), value * 2.0 AS argument, value, CASE WHEN (n > 1) THEN 1 END AS argument_2, CASE WHEN (n > 1) THEN value END AS argument_3
+        window reads prepare
+          group by window_start, window_end, upper(r.sensor) over ts: max(value * 2.0), min(value), count(* where n > 1), sum(value where n > 1), count(*)
+        select reads window
+          where count(*) > 1
+          select upper(r.sensor) AS s, window_start + INTERVAL '1 HOURS' AS hour_later, max(value * 2.0) - min(value) AS range, count(* where n > 1) AS later, sum(value where n > 1) AS later_sum
+        event times: none, so no window can be cut over its rows
     "#]].assert_eq(&explain(sql));
     expect![[r#"
         s  hour_later  range  later  later_sum
@@ -144,10 +150,17 @@ fn a_subquery_below_the_window_and_above_it() {
                    GROUP BY window_start, window_end) y
                WHERE s > 60";
     expect![[r#"
-        step 1 prepare of readings: where value > 1.0; select ts, value * 10.0 AS argument
-        step 2 window of step 1: group by window_start, window_end over ts: max(value * 10.0), sum(value * 10.0); windows of 1m every 1m, from 1970-01-01T00:00:00Z, closed when the watermark reaches their end; rows of closed windows are dropped and counted as late; state: one entry per aggregate, group and slice that has rows; 1 slices to a window; groups are forgotten when they are in no open window
-        step 3 select of step 2: where sum(value * 10.0) > 60.0; select window_end, max(value * 10.0) + 1.0 AS more
-    "#]].assert_eq(&explain(sql));
+        prepare reads readings
+          where value > 1.0
+          select ts, value * 10.0 AS argument
+        window reads prepare
+          group by window_start, window_end over ts: max(value * 10.0), sum(value * 10.0)
+        select reads window
+          where sum(value * 10.0) > 60.0
+          select window_end, max(value * 10.0) + 1.0 AS more
+        event times: window_end
+    "#]]
+    .assert_eq(&explain(sql));
     expect![[r#"
         window_end  more
         1m          101.0
@@ -256,4 +269,16 @@ fn windows_of_one_query_are_the_rows_of_the_next_within_one_text() {
         a       3m          7.0
     "#]]
     .assert_eq(&run(sql, READINGS));
+}
+
+#[test]
+fn intervals_are_written_in_many_ways() {
+    let of = |interval: &str| {
+        let sql = format!("SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, {interval}) GROUP BY 1");
+        run(&sql, READINGS)
+    };
+    for same in ["INTERVAL '90 seconds'", "INTERVAL '90s'", "INTERVAL '1 minute 30 seconds'", "interval '1.5' minute"] {
+        assert_eq!(of(same), of("INTERVAL '90' SECOND"), "{same}");
+    }
+    assert_eq!(of("INTERVAL '2m'"), of("INTERVAL '2' MINUTE"));
 }
