@@ -12,18 +12,18 @@
 pub mod backoff;
 pub mod codec;
 pub mod file;
-pub mod modbus;
-pub mod mqtt;
 pub mod kafka;
 pub mod memory;
+pub mod modbus;
+pub mod mqtt;
 pub mod position;
 pub mod registry;
 pub mod scan;
 pub mod secret;
 pub mod sink;
 pub mod source;
-pub mod tls;
 pub mod stdout;
+pub mod tls;
 pub mod void;
 
 pub use codec::{CodecKind, Decoded, Decoder, Encoder};

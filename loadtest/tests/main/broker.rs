@@ -2,11 +2,7 @@ use std::net::TcpListener;
 
 use lineside_loadtest::Broker;
 use rumqttc::v5;
-<<<<<<< HEAD
-use rumqttc::{AsyncClient, Event, Outgoing, QoS};
-=======
 use rumqttc::{AsyncClient, Event, Packet, QoS};
->>>>>>> loadtest
 
 use crate::{next, subscriber};
 
@@ -46,14 +42,9 @@ async fn a_retained_message_waits_for_its_subscriber() {
     let (client, mut events) = AsyncClient::new(options, 10);
     client.publish("recipe/current", QoS::AtLeastOnce, true, "rye").await.expect("the queue has room");
     client.publish("recipe/current", QoS::AtLeastOnce, true, "wheat").await.expect("the queue has room");
-<<<<<<< HEAD
-    client.disconnect().await.expect("the queue has room");
-    while events.poll().await.expect("it runs") != Event::Outgoing(Outgoing::Disconnect) {}
-=======
     for _ in 0..2 {
         while !matches!(events.poll().await.expect("it runs"), Event::Incoming(Packet::PubAck(_))) {}
     }
->>>>>>> loadtest
 
     let (_client, mut events) = subscriber(broker.port(), "second", "recipe/#").await;
     let message = next(&mut events).await;

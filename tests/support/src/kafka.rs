@@ -1,6 +1,6 @@
 //! Apache Kafka: one node in KRaft mode with its data in a temporary folder.
 //!
-//! `tests/install-kafka.sh` fetches it once. A broker can be stopped and started again on the same port with the same data.
+//! `tests/kafka/install.sh` fetches it once. A broker can be stopped and started again on the same port with the same data.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -41,7 +41,7 @@ impl Kafka {
         let libs = libs();
         assert!(
             libs.is_dir(),
-            "Apache Kafka is not in {}: run tests/install-kafka.sh (it needs Java 17 and Maven)",
+            "Apache Kafka is not in {}: run tests/kafka/install.sh (it needs Java 17 and Maven)",
             libs.display()
         );
         let data = tempfile::tempdir().expect("a temporary folder");
@@ -80,7 +80,7 @@ impl Kafka {
             .args(["format", "--cluster-id", "bGluZXNpZGV0ZXN0Zm9vYg", "--config"])
             .arg(kafka.data.path().join("server.properties"))
             .output()
-            .expect("java is installed: tests/install-kafka.sh needs it, too");
+            .expect("java is installed: tests/kafka/install.sh needs it, too");
         assert!(
             formatted.status.success(),
             "kafka did not format its data: {}{}",

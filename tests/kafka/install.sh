@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fetches Apache Kafka for the tests from Maven Central into target/kafka/libs, once. Needs Java 17 and Maven.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 libs=${LINESIDE_KAFKA_LIBS:-$PWD/target/kafka/libs}
 version=$(sed -n "/kafka_2.13/{n;s/.*<version>\(.*\)<.*/\1/p}" tests/kafka/pom.xml)
 if [ -e "$libs/kafka_2.13-$version.jar" ]; then
