@@ -129,15 +129,24 @@ fn shared_by(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> 
     }
 }
 
-/// Follows a column back to the source, through operators that hand it on unchanged.
+/// Follows a column back to the source, through operators that hand it on unchanged. Where inputs are joined every one of
+/// them must have it from the same column, or rows of one key could go to different workers.
 fn trace(plan: &Plan, input: Input, column: &str, source: usize) -> Option<String> {
     match input {
         Input::Source(n) => (n == source).then(|| column.to_owned()),
         Input::DeadLetters(_) => None,
         Input::Node(n) => {
             let node = &plan.nodes[n];
-            let (_, from) = node.lineage.first()?.iter().find(|(output, _)| output == column)?;
-            trace(plan, *node.inputs.first()?, from, source)
+            agreed(node.inputs.iter().enumerate().map(|(port, &input)| {
+                let (_, from) = node.lineage.get(port)?.iter().find(|(output, _)| output == column)?;
+                trace(plan, input, from, source)
+            }))
         }
     }
+}
+
+/// What all of them are, if they are the same.
+fn agreed(mut all: impl Iterator<Item = Option<String>>) -> Option<String> {
+    let first = all.next()??;
+    all.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }

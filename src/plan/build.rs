@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use lineside_connectors::PlanContext;
 use lineside_model::options::did_you_mean;
-use lineside_model::{At, Problem, Problems, parse_options};
+use lineside_model::schema::TS;
+use lineside_model::{At, Problem, Problems, Span, parse_options};
+use lineside_operators::TimeColumn;
 use serde_json::Value;
 
 use super::node::{Folder, plan_operator};
@@ -181,8 +183,16 @@ impl<'a> Builder<'a> {
     fn plan_operator(&mut self, object: &Object, input: Option<Input>) -> Option<Input> {
         let schema = input.map(|input| self.plan.schema(input));
         let planned = plan_operator(object, schema.as_ref(), self.registries, &Folder(self.config.folder()));
-        let operator = planned.map_err(|problems| self.note(object, problems)).ok().flatten()?;
+        let mut operator = planned.map_err(|problems| self.note(object, problems)).ok().flatten()?;
         let (name, inputs) = (object.name.clone(), vec![input?]);
+        // An operator does not see how far behind its input's times are; where they are none its own are none either.
+        let times = self.plan.times(inputs[0]);
+        match times.iter().find(|time| time.name == object.text("time").unwrap_or(TS)) {
+            Some(TimeColumn { delay, .. }) => {
+                operator.times.iter_mut().for_each(|time| time.delay = Span(time.delay.micros() + delay.micros()));
+            }
+            None => operator.times.clear(),
+        }
         let node = NodePlan { name, inputs, lineage: Vec::new(), operator };
         Some(self.push(node))
     }

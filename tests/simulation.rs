@@ -1,0 +1,221 @@
+//! The engine's workers driven by a seeded simulator instead of lanes: the same code, any schedule.
+//!
+//! A seed decides how each source's rows are cut into batches, in which order the sources are served, how many workers share
+//! the work, and when a worker is killed and restored from its last snapshot. Whatever it decides, what reaches the sinks is
+//! the same. A failure names its seed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::util::pretty::pretty_format_batches;
+use lineside::config::Config;
+use lineside::graph::{Batch, Ending, Exchange, Layout, Message, Watermark, Worker};
+use lineside::observe::{Board, Kind};
+use lineside::plan::{Input, Plan, Registries, build};
+use lineside_model::Timestamp;
+
+const SEEDS: u64 = 300;
+const ROWS: usize = 400;
+/// Rows are out of order by less than this, and the sources allow it: nothing is late.
+const DISORDER: i64 = 3_000_000;
+
+/// One line of keyed queries over queries, and one that joins two sources, so that watermarks of both are merged.
+const PIPELINE: &str = r#"
+[pipeline]
+workers = WORKERS
+
+[source.press]
+connector = "file"
+path = "press.csv"
+only_columns = true
+columns = { ts = "timestamp", sensor = "text", value = "float" }
+time = { column = "ts", disorder = "3s" }
+
+[source.oven]
+connector = "file"
+path = "oven.csv"
+only_columns = true
+columns = { ts = "timestamp", sensor = "text", value = "float" }
+time = { column = "ts", disorder = "3s" }
+
+[query.warm]
+sql = "SELECT ts, sensor, value * 1.8 + 32 AS value FROM press WHERE value > 10"
+
+[query.seconds]
+sql = """SELECT sensor, window_start, count(*) AS n, avg(value) AS mean, min(value) AS low, max(value) AS high, last_value(value) AS last
+FROM TUMBLE(warm, ts, INTERVAL '1' SECOND) GROUP BY sensor, window_start"""
+
+[query.sliding]
+sql = """SELECT sensor, window_start, sum(value) AS total, median(value) AS middle
+FROM HOP(warm, ts, INTERVAL '2' SECOND, INTERVAL '7' SECOND) GROUP BY sensor, window_start"""
+
+[query.minutes]
+sql = """SELECT sensor, window_start, max(mean) AS peak
+FROM TUMBLE(seconds, window_start, INTERVAL '10' SECOND) GROUP BY sensor, window_start"""
+
+[query.both]
+sql = "SELECT ts, sensor, value FROM oven UNION ALL SELECT ts, sensor, -value AS value FROM oven2"
+
+[source.oven2]
+connector = "file"
+path = "oven2.csv"
+only_columns = true
+columns = { ts = "timestamp", sensor = "text", value = "float" }
+time = { column = "ts", disorder = "3s" }
+
+[query.all]
+sql = """SELECT window_start, count(*) AS n, sum(value) AS total
+FROM TUMBLE(both, ts, INTERVAL '5' SECOND) GROUP BY window_start"""
+
+[sink.seconds]
+connector = "void"
+input = "seconds"
+[sink.sliding]
+connector = "void"
+input = "sliding"
+[sink.minutes]
+connector = "void"
+input = "minutes"
+[sink.all]
+connector = "void"
+input = "all"
+"#;
+
+/// splitmix64: small, seeded, the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % sides as u64) as usize
+    }
+}
+
+fn plan(workers: usize) -> Plan {
+    let text = PIPELINE.replace("WORKERS", &workers.to_string());
+    let config = Config::parse(Path::new("simulated.toml"), text, &|_| None).unwrap_or_else(|e| panic!("{e}"));
+    build(&config, &Registries::BUILD).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Rows of one source: five sensors, times that rise with jitter, integers so that sums do not depend on their order.
+fn rows(source: u64) -> Vec<(i64, String, f64)> {
+    let mut dice = Dice(source);
+    (0..ROWS)
+        .map(|n| {
+            let time = n as i64 * 50_000 + dice.roll(DISORDER as usize - 1) as i64;
+            (time, format!("s{}", dice.roll(5)), dice.roll(100) as f64)
+        })
+        .collect()
+}
+
+fn batch(rows: &[(i64, String, f64)]) -> RecordBatch {
+    let columns: Vec<(&str, arrow::array::ArrayRef, bool)> = vec![
+        (
+            "ts",
+            Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.0)).with_timezone("UTC")),
+            true,
+        ),
+        ("sensor", Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r.1))), true),
+        ("value", Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.2))), true),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length")
+}
+
+/// One run of all components under one schedule: the rows of each sink, sorted.
+fn simulate(plan: &Plan, dice: &mut Dice, calm: bool) -> BTreeMap<String, Vec<String>> {
+    let board = Board::default();
+    let mut seen = BTreeMap::<String, Vec<String>>::new();
+    for component in &Layout::of(plan).components {
+        let mut workers = (0..component.workers).map(|_| Worker::new(plan, component, &board)).collect::<Vec<_>>();
+        let mut open = component.sources.iter().map(|&n| (n, rows(n as u64), 0, i64::MIN)).collect::<Vec<_>>();
+        let mut outbox = Vec::new();
+        while !open.is_empty() {
+            let at = dice.roll(open.len());
+            let (source, rows, from, newest) = &mut open[at];
+            let input = Input::Source(*source);
+            let upto = if calm { rows.len() } else { (*from + 1 + dice.roll(40)).min(rows.len()) };
+            let batch = batch(&rows[*from..upto]);
+            *newest = rows[*from..upto].iter().map(|r| r.0).fold(*newest, i64::max);
+            *from = upto;
+            let parts = if component.workers == 1 {
+                vec![Some(batch)]
+            } else {
+                let mut exchange = Exchange::new(&plan.sources[*source].schema, &component.key, component.workers);
+                exchange.as_mut().expect("the key is in the schema").split(&batch).expect("it splits")
+            };
+            let ended = upto == rows.len();
+            let watermark = Watermark::At(Timestamp(*newest - DISORDER));
+            for (worker, part) in workers.iter_mut().zip(parts) {
+                let data = part.map(|rows| Message::Data(Batch { rows, origin: Timestamp(0) }));
+                let then = if ended { Message::End(Ending::Complete) } else { Message::Watermark(watermark) };
+                for message in data.into_iter().chain([then]) {
+                    worker.take(input, message, &mut outbox).expect("operators do not fail");
+                }
+                if !calm && dice.roll(10) == 0 && !worker.has_ended() && component.sources.len() == 1 {
+                    let saved = worker.snapshot().expect("it saves");
+                    *worker = Worker::new(plan, component, &board);
+                    worker.restore(&saved).expect("it restores");
+                }
+            }
+            if ended {
+                open.remove(at);
+            }
+        }
+        assert!(workers.iter().all(Worker::has_ended), "every worker heard of the end of every source");
+        for (sink, message) in outbox {
+            if let Message::Data(batch) = message {
+                let name = plan.sinks[component.sinks[sink]].name.clone();
+                let text = pretty_format_batches(&[batch.rows]).expect("rows print").to_string();
+                let lines = text.lines().filter(|l| l.starts_with('|')).skip(1).map(|l| l.split_whitespace().collect());
+                seen.entry(name).or_default().extend(lines);
+            }
+        }
+    }
+    seen.values_mut().for_each(|lines| lines.sort());
+    seen
+}
+
+#[test]
+fn any_schedule_any_cut_any_number_of_workers_and_any_restart_give_the_same_rows() {
+    let expected = simulate(&plan(1), &mut Dice(0), true);
+    assert_eq!(expected.len(), 4, "every sink has rows");
+    assert!(expected.values().all(|rows| rows.len() > 3), "{expected:?}");
+    let plans = [plan(1), plan(2), plan(3)];
+    for seed in 1..=SEEDS {
+        let mut dice = Dice(seed);
+        let plan = &plans[dice.roll(3)];
+        let got = simulate(plan, &mut dice, false);
+        assert_eq!(got, expected, "seed {seed}, {} workers", plan.workers);
+    }
+}
+
+#[test]
+fn keyed_queries_over_one_source_are_shared_out_and_others_are_not() {
+    let layout = Layout::of(&plan(2));
+    let told = layout.components.iter().map(|c| (c.workers, c.key.clone())).collect::<Vec<_>>();
+    assert_eq!(told, [(2, vec!["sensor".to_owned()]), (1, Vec::new())]);
+}
+
+#[test]
+fn rows_that_come_in_are_put_out_dropped_or_held() {
+    let plan = plan(1);
+    let board = lineside::run::board_of(&plan);
+    let layout = Layout::of(&plan);
+    let component = layout.components.iter().find(|c| c.sources.contains(&0)).expect("it has a component");
+    let mut worker = Worker::new(&plan, component, &board);
+    let mut outbox = Vec::new();
+    let message = Message::Data(Batch { rows: batch(&rows(0)), origin: Timestamp(0) });
+    worker.take(Input::Source(0), message, &mut outbox).expect("it takes");
+    worker.take(Input::Source(0), Message::End(Ending::Stopped), &mut outbox).expect("it ends");
+    let report = board.report();
+    let warm = report.find(Kind::Operator, "warm").expect("it has a meter");
+    assert_eq!(warm.rows_in, warm.rows_out + warm.dropped_total());
+    let held = report.objects.iter().filter(|o| o.name.starts_with("seconds") && o.open_rows > 0).collect::<Vec<_>>();
+    assert_eq!(held.len(), 1, "the window holds the rows of open windows");
+    assert_eq!(held[0].open_rows, warm.rows_out, "a stop closes no window");
+}
