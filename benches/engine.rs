@@ -1,0 +1,149 @@
+//! What a row costs at each station of the engine: decoding, a filter, windows. Elements are rows or messages.
+//!
+//! The queries are planned from SQL as in a pipeline file, and their operators are driven without the runtime around them:
+//! a thousand sensors, one reading each every 10 ms, in batches as large as a bulk source hands over, with the watermark
+//! after each. `loadtest/peers/README.md` has the engine as a whole.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use lineside::plan::bounds::MAX_BATCH_ROWS;
+use lineside::plan::sql::{QueryPlan, StepInput, Table, plan_query};
+use lineside_connectors::codec::Json;
+use lineside_connectors::{CodecKind, PlanContext};
+use lineside_model::schema::time_field;
+use lineside_model::{Reason, Result, Span, Timestamp};
+use lineside_operators::{Emitter, Operator, TimeColumn};
+use serde_json::json;
+
+const SENSORS: i64 = 1_000;
+const EVERY: Span = Span::from_millis(10);
+const BATCHES: usize = 64;
+
+/// Rows and the watermark after them.
+fn batches() -> Vec<(RecordBatch, Timestamp)> {
+    let schema = Arc::new(Schema::new(vec![
+        time_field("ts", false),
+        Field::new("sensor", DataType::Utf8, false),
+        Field::new("value", DataType::Float64, false),
+    ]));
+    let row = |batch: usize| (0..MAX_BATCH_ROWS).map(move |row| (batch * MAX_BATCH_ROWS + row) as i64);
+    let time = |row: i64| row / SENSORS * EVERY.micros();
+    (0..BATCHES)
+        .map(|batch| {
+            let ts = TimestampMicrosecondArray::from_iter_values(row(batch).map(time)).with_timezone("UTC");
+            let sensor = StringArray::from_iter_values(row(batch).map(|row| format!("oven{}.temp", row % SENSORS)));
+            let value = Float64Array::from_iter_values(row(batch).map(|row| (row * 7_919 % 10_000) as f64 / 100.0));
+            let columns = vec![Arc::new(ts) as _, Arc::new(sensor) as _, Arc::new(value) as _];
+            let rows = RecordBatch::try_new(Arc::clone(&schema), columns).expect("the columns are those of the schema");
+            (rows, Timestamp(time(((batch + 1) * MAX_BATCH_ROWS) as i64 - 1)))
+        })
+        .collect()
+}
+
+/// The operators of a query, driven in the order of its steps.
+struct Running {
+    plan: Arc<QueryPlan>,
+    operators: Vec<Box<dyn Operator>>,
+}
+
+/// What one operator put out.
+#[derive(Default)]
+struct Output(Vec<RecordBatch>);
+
+impl Emitter for Output {
+    fn emit(&mut self, rows: RecordBatch) -> Result<()> {
+        self.0.push(rows);
+        Ok(())
+    }
+
+    fn dropped(&mut self, reason: Reason, rows: usize) {
+        panic!("{rows} rows were dropped: {}", reason.word());
+    }
+}
+
+impl Running {
+    fn new(plan: &Arc<QueryPlan>) -> Self {
+        Self { plan: Arc::clone(plan), operators: plan.steps.iter().map(|step| (step.operator.build)()).collect() }
+    }
+
+    fn feed(&mut self, batches: &[(RecordBatch, Timestamp)]) {
+        for (rows, watermark) in batches {
+            self.hand(&StepInput::Table("readings".to_owned()), rows);
+            for step in 0..self.operators.len() {
+                let mut output = Output::default();
+                self.operators[step].advance(*watermark, &mut output).expect("operators do not fail");
+                output.0.iter().for_each(|rows| self.hand(&StepInput::Step(step), rows));
+            }
+        }
+    }
+
+    fn hand(&mut self, from: &StepInput, rows: &RecordBatch) {
+        if *from == self.plan.output {
+            black_box(rows);
+        }
+        for step in 0..self.operators.len() {
+            if self.plan.steps[step].inputs.contains(from) {
+                let mut output = Output::default();
+                self.operators[step].process(0, rows.clone(), &mut output).expect("operators do not fail");
+                output.0.iter().for_each(|rows| self.hand(&StepInput::Step(step), rows));
+            }
+        }
+    }
+}
+
+fn queries(criterion: &mut Criterion) {
+    let batches = batches();
+    let table = Table {
+        name: "readings".to_owned(),
+        schema: batches[0].0.schema(),
+        times: vec![TimeColumn { name: "ts".to_owned(), delay: Span::ZERO }],
+    };
+    let mut group = criterion.benchmark_group("query");
+    group.throughput(Throughput::Elements((BATCHES * MAX_BATCH_ROWS) as u64));
+    let windowed = |window: &str| {
+        format!(
+            "SELECT sensor, window_start, count(*) AS count, avg(value) AS avg, min(value) AS min, max(value) AS max
+             FROM {window} GROUP BY sensor, window_start"
+        )
+    };
+    for (name, sql) in [
+        ("filter", "SELECT ts, sensor, value * 1.8 + 32 AS value FROM readings WHERE value > 60".to_owned()),
+        ("tumble", windowed("TUMBLE(readings, ts, INTERVAL '1' SECOND)")),
+        ("hop", windowed("HOP(readings, ts, INTERVAL '1' SECOND, INTERVAL '60' SECOND)")),
+    ] {
+        let plan = Arc::new(plan_query("bench", &sql, std::slice::from_ref(&table)).expect("the query is right"));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched_ref(|| Running::new(&plan), |running| running.feed(&batches), BatchSize::PerIteration);
+        });
+    }
+    group.finish();
+}
+
+fn decoding(criterion: &mut Criterion) {
+    let context = PlanContext { name: "readings", pipeline: "bench", folder: Path::new("") };
+    let (_, make) = Json.plan_decoder(&json!({}), &context).expect("the codec needs no options");
+    let message = |n: usize| {
+        let (ts, value) = (1_709_209_800_000_000 + n * 1_000, n % 10_000);
+        Bytes::from(format!(
+            r#"{{"ts":{ts},"sensor":"oven{}.temp","value":{}.{:02}}}"#,
+            n % 1_000,
+            value / 100,
+            value % 100
+        ))
+    };
+    let messages = (0..MAX_BATCH_ROWS).map(message).collect::<Vec<_>>();
+    let mut decoder = make();
+    let mut group = criterion.benchmark_group("decode");
+    group.throughput(Throughput::Elements(messages.len() as u64));
+    group.bench_function("json", |bencher| bencher.iter(|| decoder.decode(black_box(&messages))));
+    group.finish();
+}
+
+criterion_group!(benches, decoding, queries);
+criterion_main!(benches);
