@@ -25,8 +25,9 @@ struct Lateness {
 
 impl Lateness {
     fn new(watch: &Arc<Stopwatch>) -> Self {
-        // Three digits; grows with what is recorded.
-        let nanos = Histogram::new(3).expect("three digits are within what a histogram has");
+        // 1 ns to 1 h at three digits.
+        let nanos = Histogram::new_with_bounds(1, 3_600_000_000_000, 3);
+        let nanos = nanos.expect("the bounds are constants that hdrhistogram accepts");
         Self { watch: Arc::clone(watch), nanos, count: 0 }
     }
 
