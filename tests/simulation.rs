@@ -215,7 +215,8 @@ fn rows_that_come_in_are_put_out_dropped_or_held() {
     let report = board.report();
     let warm = report.find(Kind::Operator, "warm").expect("it has a meter");
     assert_eq!(warm.rows_in, warm.rows_out + warm.dropped_total());
-    let held = report.objects.iter().filter(|o| o.name.starts_with("seconds") && o.open_rows > 0).collect::<Vec<_>>();
-    assert_eq!(held.len(), 1, "the window holds the rows of open windows");
-    assert_eq!(held[0].open_rows, warm.rows_out, "a stop closes no window");
+    let held =
+        report.objects.iter().filter(|o| o.name.starts_with("seconds") && o.dropped_total() > 0).collect::<Vec<_>>();
+    assert_eq!(held.len(), 1, "only the window holds rows");
+    assert_eq!(held[0].dropped["open_at_stop"], warm.rows_out, "a stop closes no window, and says what it held");
 }

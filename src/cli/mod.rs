@@ -101,6 +101,11 @@ impl Failure {
     }
 }
 
+/// Prints to standard error. If that is closed there is nobody left to tell.
+fn tell(text: &str) {
+    std::io::stderr().write_all(text.as_bytes()).ok();
+}
+
 /// Reads and plans a pipeline file with the process's environment and everything in this build.
 fn plan(file: &Path) -> Result<Plan, Failure> {
     plan_with(file, &|name| std::env::var(name).ok())

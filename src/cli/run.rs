@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use lineside_model::{Clock, Error, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use crate::clock::SystemClock;
@@ -39,7 +39,7 @@ impl Run {
                 .map_err(|e| Error::internal("the report was not written").caused_by(e))?;
             super::print(&format!("{text}\n"))?;
         } else {
-            eprint!("{report}");
+            super::tell(&report.to_string());
         }
         result
     }
@@ -54,12 +54,15 @@ where
     F: Future<Output = ()>,
 {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let cannot = |e: std::io::Error| (Report::default(), Error::external("no I/O runtime was made").caused_by(e));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    // Listened to before anything runs, so that an early signal is a clean stop as well.
+    let signals = {
+        let _inside = runtime.enter();
+        signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?))).map_err(cannot)?
+    };
     let started = Running::start(&Arc::new(plan), &clock).map_err(|e| (Report::default(), e))?;
     let (board, stop) = (started.board().clone(), started.stopper());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| (board.report(), Error::external("no I/O runtime was made").caused_by(e)))?;
     let (report, result) = runtime.block_on(async {
         let ended = tokio::task::spawn_blocking(move || started.wait());
         let beside = async {
@@ -70,7 +73,7 @@ where
             ended = ended => ended.unwrap_or_else(|e| {
                 (board.report(), Err(Error::internal("the run was not waited for").caused_by(e)))
             }),
-            never = stop_when_told(stop.clone()) => match never {},
+            never = stop_when_told(signals, stop.clone()) => match never {},
             never = beside => match never {},
         }
     });
@@ -81,26 +84,18 @@ where
 }
 
 /// Stops the pipeline at the first signal, and the process at the second. Never ends.
-async fn stop_when_told(stop: Stop) -> Infallible {
-    let handlers = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
-    match handlers {
-        Ok((mut interrupt, mut terminate)) => {
-            for told in 0.. {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if told == 0 {
-                    tracing::info!("stopping: what was read is worked off; a second signal ends at once");
-                    stop.stop();
-                } else {
-                    std::process::exit(130);
-                }
-            }
+async fn stop_when_told((mut interrupt, mut terminate): (Signal, Signal), stop: Stop) -> Infallible {
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-        Err(error) => tracing::warn!(%error, "signals are not handled; the pipeline cannot be stopped cleanly"),
+        if stop.is_stopping() {
+            std::process::exit(130);
+        }
+        tracing::info!("stopping: what was read is worked off; a second signal ends at once");
+        stop.stop();
     }
-    std::future::pending().await
 }
 
 async fn periodic(board: Board, every: Duration, pipeline: String) {
@@ -115,6 +110,7 @@ async fn periodic(board: Board, every: Duration, pipeline: String) {
                 rows_in = object.rows_in,
                 rows_out = object.rows_out,
                 dropped = ?object.dropped,
+                counts = ?object.counts,
                 reconnects = object.reconnects,
                 sensor_to_sink = object.times.get("sensor_to_sink").map(ToString::to_string),
                 "counters"

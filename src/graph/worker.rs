@@ -8,7 +8,7 @@ use lineside_model::{Error, Reason, Result, Timestamp};
 use lineside_operators::{Emitter, Operator, Port, Snapshot};
 
 use super::{Batch, Component, Ending, Message, Watermark};
-use crate::observe::{Board, Kind, Meter};
+use crate::observe::{Board, Kind, Meter, State};
 use crate::plan::{Input, Plan};
 
 /// Takes what a worker hands to sinks, by the sink's place in the component.
@@ -33,8 +33,6 @@ pub struct Worker {
     /// Sinks below each source: who has to flush before it acknowledges.
     below: BTreeMap<usize, Vec<usize>>,
     ending: BTreeMap<Input, Option<Ending>>,
-    /// When the newest reading of each input was read from the wire: the origin of what a watermark makes an operator emit.
-    newest: BTreeMap<Input, Timestamp>,
     sinks: usize,
 }
 
@@ -52,6 +50,10 @@ struct Slot {
     watermark: Timestamp,
     idle: bool,
     targets: Vec<Target>,
+    /// When the newest reading that reached it was read from the wire: the origin of what a watermark makes it emit.
+    newest: Timestamp,
+    /// Open rows that the meter was told of.
+    told_open: u64,
     meter: Arc<Meter>,
 }
 
@@ -92,14 +94,16 @@ impl Worker {
                     watermark: Timestamp::MIN,
                     idle: false,
                     targets,
+                    newest: Timestamp::MIN,
+                    told_open: 0,
                     meter: (board.find(Kind::Operator, &planned.name).cloned())
                         .unwrap_or_else(|| Arc::new(Meter::new(Kind::Operator, &planned.name))),
                 }
             })
             .collect::<Vec<_>>();
         let ending = routes.keys().map(|input| (*input, None)).collect();
-        let newest = BTreeMap::new();
-        let mut worker = Self { nodes, routes, below: BTreeMap::new(), ending, newest, sinks: component.sinks.len() };
+        nodes.iter().for_each(|slot| slot.meter.set_state(State::Running));
+        let mut worker = Self { nodes, routes, below: BTreeMap::new(), ending, sinks: component.sinks.len() };
         for &source in &component.sources {
             let below = worker.sinks_below(source);
             worker.below.insert(source, below);
@@ -110,6 +114,7 @@ impl Worker {
     /// The sinks, by place in the component, that rows or dead letters of a source can reach.
     pub fn sinks_below(&self, source: usize) -> Vec<usize> {
         let mut found = Vec::new();
+        let mut seen = vec![false; self.nodes.len()];
         let mut open = [Input::Source(source), Input::DeadLetters(source)]
             .iter()
             .flat_map(|input| self.routes.get(input).into_iter().flatten().copied())
@@ -117,7 +122,8 @@ impl Worker {
         while let Some(target) = open.pop() {
             match target {
                 Target::Sink(n) => found.push(n),
-                Target::Node(n, _) => open.extend(&self.nodes[n].targets),
+                Target::Node(n, _) if !std::mem::replace(&mut seen[n], true) => open.extend(&self.nodes[n].targets),
+                Target::Node(..) => {}
             }
         }
         found.sort_unstable();
@@ -137,7 +143,6 @@ impl Worker {
     pub fn take(&mut self, input: Input, message: Message, out: &mut dyn Outbox) -> Result<()> {
         match message {
             Message::Data(batch) => {
-                self.newest.insert(input, batch.origin);
                 let (route, mut flow) = self.flow(input, batch.origin, out);
                 flow.hand_on(route, batch.rows)
             }
@@ -206,8 +211,7 @@ impl Worker {
     }
 
     fn take_watermark(&mut self, input: Input, watermark: Watermark, out: &mut dyn Outbox) -> Result<()> {
-        let origin = self.newest.get(&input).copied().unwrap_or_default();
-        let (route, mut flow) = self.flow(input, origin, out);
+        let (route, mut flow) = self.flow(input, Timestamp::MIN, out);
         flow.hand_on_time(route, watermark)
     }
 
@@ -221,6 +225,10 @@ impl Worker {
         if self.has_ended() {
             self.note_open_rows();
             let stopped = self.ending.values().any(|e| *e == Some(Ending::Stopped));
+            if stopped {
+                self.give_up_open_rows();
+            }
+            self.nodes.iter().for_each(|slot| slot.meter.set_state(State::Ended));
             for sink in 0..self.sinks {
                 out.push(sink, Message::End(if stopped { Ending::Stopped } else { Ending::Complete }));
             }
@@ -229,9 +237,20 @@ impl Worker {
     }
 
     /// Tells the meters how many rows are in open windows.
-    pub fn note_open_rows(&self) {
-        for slot in &self.nodes {
-            slot.meter.set_open_rows(slot.operator.open_rows());
+    fn note_open_rows(&mut self) {
+        for slot in &mut self.nodes {
+            let open = slot.operator.open_rows();
+            slot.meter.move_open_rows(slot.told_open, open);
+            slot.told_open = open;
+        }
+    }
+
+    /// Windows that are open at a stop are not complete: their rows are counted.
+    fn give_up_open_rows(&mut self) {
+        for slot in &mut self.nodes {
+            slot.meter.drop_rows(Reason::Open, usize::try_from(slot.told_open).unwrap_or(usize::MAX));
+            slot.meter.move_open_rows(slot.told_open, 0);
+            slot.told_open = 0;
         }
     }
 }
@@ -265,7 +284,9 @@ impl Flow<'_> {
                 Ok(())
             }
             Target::Node(n, port) => {
-                self.nodes[n - self.base].meter.rows_in(rows.num_rows());
+                let slot = &mut self.nodes[n - self.base];
+                slot.newest = slot.newest.max(self.origin);
+                slot.meter.rows_in(rows.num_rows());
                 self.run(n, |operator, out| operator.process(port, rows, out))
             }
         }
@@ -277,6 +298,7 @@ impl Flow<'_> {
                 && let Some(forward) = self.nodes[n - self.base].hear(port, watermark)
             {
                 if let Watermark::At(at) = forward {
+                    self.origin = self.nodes[n - self.base].newest;
                     self.run(n, |operator, out| operator.advance(at, out))?;
                 }
                 let targets = self.nodes[n - self.base].targets.clone();
@@ -308,9 +330,14 @@ impl Slot {
                 self.ports[port] = PortTime { watermark: at.max(self.ports[port].watermark), idle: false }
             }
         }
+        // A port that has ended holds back nobody, and speaks for all only when all have ended.
+        let live = || self.ports.iter().filter(|p| p.watermark < Timestamp::MAX);
+        let ended = live().next().is_none();
         let was_idle = self.idle;
-        self.idle = self.ports.iter().all(|p| p.idle);
-        match self.ports.iter().filter(|p| !p.idle).map(|p| p.watermark).min() {
+        let idle = !ended && live().all(|p| p.idle);
+        let least = if ended { Some(Timestamp::MAX) } else { live().filter(|p| !p.idle).map(|p| p.watermark).min() };
+        self.idle = idle;
+        match least {
             Some(least) if least > self.watermark => {
                 self.watermark = least;
                 self.meter.set_watermark(least);

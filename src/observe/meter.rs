@@ -144,9 +144,9 @@ impl Meter {
         self.state.store(state as u8, Relaxed);
     }
 
-    /// Rows held in open windows.
-    pub fn set_open_rows(&self, rows: u64) {
-        self.open_rows.store(rows, Relaxed);
+    /// One worker held `from` rows in open windows and holds `to` now; the meter has the sum over all workers.
+    pub fn move_open_rows(&self, from: u64, to: u64) {
+        self.open_rows.fetch_add(to.wrapping_sub(from), Relaxed);
     }
 
     /// The watermark it has reached.
@@ -182,7 +182,7 @@ impl Meter {
             rows_out: self.rows_out.load(Relaxed),
             open_rows: self.open_rows.load(Relaxed),
             reconnects: self.reconnects.load(Relaxed),
-            watermark: (watermark != i64::MIN).then_some(Timestamp(watermark)),
+            watermark: (watermark != i64::MIN && watermark != i64::MAX).then_some(Timestamp(watermark)),
             dropped: (Reason::ALL.iter().zip(&self.dropped))
                 .map(|(reason, count)| (reason.word(), count.load(Relaxed)))
                 .filter(|(_, count)| *count > 0)

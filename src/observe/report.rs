@@ -37,7 +37,7 @@ pub struct ObjectReport {
     pub open_rows: u64,
     /// How often the connection was lost.
     pub reconnects: u64,
-    /// The watermark, if there is one yet.
+    /// The watermark, if there is one yet and the input has not ended.
     pub watermark: Option<Timestamp>,
     /// Rows and messages that left the dataflow here, by reason.
     pub dropped: BTreeMap<&'static str, u64>,

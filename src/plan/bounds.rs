@@ -3,6 +3,10 @@
 /// Messages that wait on one edge between a source, a worker and a sink. A full edge holds back who writes to it.
 pub const EDGE_MESSAGES: usize = 64;
 
+/// Messages that wait for a sink that is no field bus, such as an event topic, below sources that are all field buses. When it
+/// is full, rows for it are dropped and counted as overflow: what is only told never holds back what is controlled.
+pub const TOLD_MESSAGES: usize = 4096;
+
 /// Rows or wire messages that a bulk source hands over in one turn at most.
 pub const MAX_BATCH_ROWS: usize = 8192;
 

@@ -11,6 +11,9 @@ use lineside_model::{Error, Reason, Result, Span, Timestamp};
 
 use crate::plan::TimePlan;
 
+/// No reading is later than this, about the year 75,000: beyond, a time is garbage, and the greatest of all means the end.
+const LATEST: Timestamp = Timestamp(i64::MAX / 4);
+
 /// A part of what a source gave.
 #[derive(Debug)]
 pub(super) enum Piece {
@@ -88,8 +91,8 @@ impl EventTime {
         dropped: &mut dyn FnMut(Reason, usize),
     ) -> Result<RecordBatch> {
         let column = times(&rows, self.column)?;
-        let latest = self.max_ahead.map_or(Timestamp::MAX, |ahead| now + ahead);
-        if column.null_count() == 0 && (self.max_ahead.is_none() || column.values().iter().all(|t| *t <= latest.0)) {
+        let latest = self.max_ahead.map_or(LATEST, |ahead| now + ahead);
+        if column.null_count() == 0 && column.values().iter().all(|t| *t <= latest.0) {
             return Ok(rows);
         }
         let missing = column.null_count();

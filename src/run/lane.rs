@@ -9,13 +9,15 @@ use lineside_model::{Clock, Error, Result};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::sink_task::SinkTask;
-use super::source_task::SourceTask;
-use super::worker_task::WorkerTask;
+use super::sink_task::{self, SinkTask};
+use super::source_task::{self, SourceTask};
+use super::worker_task::{ToSink, WorkerTask};
 use super::{Stop, exchange, meter, workers};
 use crate::graph::{Component, Layout};
 use crate::observe::{Board, Kind};
-use crate::plan::bounds::{CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS};
+use crate::plan::bounds::{
+    CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS, TOLD_MESSAGES,
+};
 use crate::plan::{Input, Plan};
 
 type Task = Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<()>> + Send>;
@@ -121,15 +123,23 @@ pub(super) fn place(
     let first = lanes.iter().position(|lane| lane.control == component.control).unwrap_or(0);
     let bulk = lanes.len() - first;
     let lane_of = |worker: usize| if component.control { first } else { first + worker % bulk };
-    let drain = if component.control { DRAIN_CONTROL } else { DRAIN_BULK };
+    // On the one lane of a one-core machine everything keeps to the bounds of control.
+    let control = component.control || lanes.len() == 1 && lanes[0].control;
+    let (drain, limit) = if control { (DRAIN_CONTROL, CONTROL_BATCH_ROWS) } else { (DRAIN_BULK, MAX_BATCH_ROWS) };
+    // Where all sources are field buses, nothing that is only told may hold back what is controlled.
+    let only_control = component.sources.iter().all(|&n| plan.sources[n].planned.control);
+    let holds_back = |sink: usize| !only_control || plan.sinks[sink].planned.control;
 
     let workers = workers(plan, component, board);
     let (to_workers, from_sources): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::channel(EDGE_MESSAGES)).unzip();
-    let (to_sinks, from_workers): (Vec<_>, Vec<_>) =
-        component.sinks.iter().map(|_| mpsc::channel(EDGE_MESSAGES)).unzip();
+    let (to_sinks, from_workers): (Vec<_>, Vec<_>) = component
+        .sinks
+        .iter()
+        .map(|&n| mpsc::channel(if holds_back(n) { EDGE_MESSAGES } else { TOLD_MESSAGES }))
+        .unzip();
     let (answer_to, answers): (Vec<_>, Vec<_>) = component.sources.iter().map(|_| mpsc::unbounded_channel()).unzip();
 
-    for ((&n, answers), _) in component.sources.iter().zip(answers).zip(0..) {
+    for (&n, answers) in component.sources.iter().zip(answers) {
         let planned = &plan.sources[n];
         let meter = meter(board, Kind::Source, &planned.name)?;
         let context = BuildContext { clock: Arc::clone(clock), meter: Arc::clone(&meter) as _ };
@@ -138,47 +148,44 @@ pub(super) fn place(
             plan,
             n,
             (planned.planned.build)(&context),
-            super::source_task::Wiring {
+            source_task::Wiring {
                 exchange: exchange(plan, component, n)?,
                 inputs: reads.filter(|input| workers.iter().any(|w| w.reads(*input))).collect(),
                 to: to_workers.clone(),
                 answers,
                 sinks_below: workers.iter().map(|w| w.sinks_below(n).len()).sum(),
-                limit: if component.control { CONTROL_BATCH_ROWS } else { MAX_BATCH_ROWS },
+                limit,
             },
             &meter,
             clock,
-            stop.0.subscribe(),
+            stop,
         )?;
         lanes[lane_of(0)].push(move || task.run());
     }
-    for ((&n, rows), _) in component.sinks.iter().zip(from_workers).zip(0..) {
+    for (&n, rows) in component.sinks.iter().zip(from_workers) {
         let planned = &plan.sinks[n];
         let meter = meter(board, Kind::Sink, &planned.name)?;
         let context = BuildContext { clock: Arc::clone(clock), meter: Arc::clone(&meter) as _ };
-        let task = SinkTask {
-            name: planned.name.clone(),
-            sink: (planned.planned.build)(&context),
+        let wiring = sink_task::Wiring {
             rows,
             upstream: component.workers,
             answer_to: component.sources.iter().copied().zip(answer_to.clone()).collect(),
-            expire_after: planned.expire_after,
-            meter,
-            clock: Arc::clone(clock),
-            stop: stop.0.subscribe(),
+            stop: stop.clone(),
         };
+        let sink = (planned.planned.build)(&context);
+        let task = SinkTask::new(&planned.name, planned.expire_after, sink, wiring, meter, Arc::clone(clock));
         lanes[lane_of(0)].push(move || task.run());
     }
     for ((number, worker), inbox) in workers.into_iter().enumerate().zip(from_sources) {
-        let meters = component.sinks.iter().map(|&n| meter(board, Kind::Sink, &plan.sinks[n].name));
-        let task = WorkerTask {
-            worker,
-            inbox,
-            to_sinks: to_sinks.clone(),
-            sink_meters: meters.collect::<Result<_>>()?,
-            drain,
-            clock: Arc::clone(clock),
-        };
+        let to_sinks = component.sinks.iter().zip(&to_sinks).map(|(&n, edge)| {
+            Ok(ToSink {
+                edge: edge.clone(),
+                holds_back: holds_back(n),
+                meter: meter(board, Kind::Sink, &plan.sinks[n].name)?,
+            })
+        });
+        let task =
+            WorkerTask { worker, inbox, to_sinks: to_sinks.collect::<Result<_>>()?, drain, clock: Arc::clone(clock) };
         lanes[lane_of(number)].push(move || task.run());
     }
     Ok(())

@@ -33,6 +33,11 @@ impl Stop {
     pub fn stop(&self) {
         self.0.send_replace(true);
     }
+
+    /// Whether it was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        *self.0.borrow()
+    }
 }
 
 impl Default for Stop {

@@ -4,135 +4,186 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lineside_connectors::Sink;
 use lineside_connectors::backoff::Backoff;
-use lineside_model::{Clock, Error, Reason, Result, Span};
+use lineside_connectors::{Outcome, Sink};
+use lineside_model::{Clock, Error, Reason, Result, Retry, Span, Timestamp};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::Stop;
+use super::source_task::STEADY;
 use crate::graph::{Barrier, Batch, Message};
 use crate::observe::{Meter, State};
 
 /// How long a stop waits for a sink that is not reachable before its rows are given up and counted.
-pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often a sink is flushed when no source waits for an acknowledgement.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How long written rows wait for a flush when no source waits for an acknowledgement.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+
+/// What a sink is built from, and what connects it to its component.
+#[derive(Debug)]
+pub(super) struct Wiring {
+    pub(super) rows: mpsc::Receiver<Message>,
+    /// How many workers write to it.
+    pub(super) upstream: usize,
+    /// Where each source listens for answers to its barriers.
+    pub(super) answer_to: BTreeMap<usize, mpsc::UnboundedSender<u64>>,
+    pub(super) stop: Stop,
+}
 
 /// A sink on its lane.
 #[derive(Debug)]
 pub(super) struct SinkTask {
-    pub(super) name: String,
-    pub(super) sink: Box<dyn Sink>,
-    pub(super) rows: mpsc::Receiver<Message>,
-    /// How many workers write to it.
-    pub(super) upstream: usize,
-    pub(super) answer_to: BTreeMap<usize, mpsc::UnboundedSender<u64>>,
-    pub(super) expire_after: Option<Span>,
-    pub(super) meter: Arc<Meter>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) stop: watch::Receiver<bool>,
+    name: String,
+    sink: Box<dyn Sink>,
+    wiring: Wiring,
+    expire_after: Option<Span>,
+    meter: Arc<Meter>,
+    clock: Arc<dyn Clock>,
+    backoff: Backoff,
+    opened_at: Timestamp,
+    /// Whether the log has the loss of the connection and not yet its return.
+    lost: bool,
+    /// True from a while after the stop on: what is not written by then is given up.
+    over: watch::Receiver<bool>,
+    set_over: watch::Sender<bool>,
 }
 
 impl SinkTask {
-    /// Runs until every worker above has ended. After an error that cannot be retried it goes on taking rows, so that the
-    /// workers come to their end, but writes none, counts them, and answers no barrier.
+    /// For a planned sink.
+    pub(super) fn new(
+        name: &str,
+        expire_after: Option<Span>,
+        sink: Box<dyn Sink>,
+        wiring: Wiring,
+        meter: Arc<Meter>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (set_over, over) = watch::channel(false);
+        let backoff = Backoff::new(Span::from_millis(100), Span::from_secs(10), seed(name));
+        let (name, opened_at) = (name.to_owned(), clock.now());
+        Self { name, sink, wiring, expire_after, meter, clock, backoff, opened_at, lost: false, over, set_over }
+    }
+
+    /// Runs until every worker above has ended. An error here is final: the pipeline is stopped, and rows are taken only to be
+    /// counted, so that the workers come to their end; no barrier is answered any more.
     pub(super) async fn run(mut self) -> Result<()> {
-        let mut backoff = Backoff::new(Span::from_millis(100), Span::from_secs(10), seed(&self.name));
-        let mut result = self.connect(&mut backoff, None).await;
+        let (set_over, mut stopping) = (self.set_over.clone(), self.wiring.stop.0.subscribe());
+        let deadline = tokio::task::spawn_local(async move {
+            if stopping.wait_for(|stopping| *stopping).await.is_ok() {
+                sleep(DRAIN_LIMIT).await;
+                set_over.send_replace(true);
+            }
+        });
+        let mut result = self.connect(None).await;
+        self.tell(&result);
         let mut ended = 0;
-        let mut dirty = false;
-        while ended < self.upstream {
+        let mut flush_at = None;
+        while ended < self.wiring.upstream {
             let message = tokio::select! {
                 biased;
-                message = self.rows.recv() => message,
-                () = tokio::time::sleep(FLUSH_EVERY), if dirty && result.is_ok() => {
-                    result = self.flush(&mut backoff).await;
-                    dirty = false;
+                () = sleep_until(flush_at.unwrap_or_else(Instant::now)), if flush_at.is_some() && result.is_ok() => {
+                    flush_at = None;
+                    result = self.flush().await;
+                    self.tell(&result);
                     continue;
                 }
+                message = self.wiring.rows.recv() => message,
             };
             match message {
                 Some(Message::Data(batch)) => {
                     let rows = batch.rows.num_rows();
+                    self.meter.rows_in(rows);
                     if result.is_ok() {
-                        result = self.write(batch, &mut backoff).await;
-                        dirty = true;
+                        result = self.write(batch).await;
+                        self.tell(&result);
+                        flush_at.get_or_insert_with(|| Instant::now() + FLUSH_AFTER);
                     }
                     if result.is_err() {
                         self.meter.drop_rows(Reason::Undelivered, rows);
                     }
                 }
-                Some(Message::Barrier(barrier)) => {
-                    if result.is_ok() && dirty {
-                        result = self.flush(&mut backoff).await;
-                        dirty = false;
+                Some(Message::Barrier(barrier)) if result.is_ok() => {
+                    if flush_at.take().is_some() {
+                        result = self.flush().await;
+                        self.tell(&result);
                     }
                     if result.is_ok() {
                         self.answer(barrier);
                     }
                 }
-                Some(Message::Watermark(_)) => {}
+                Some(Message::Barrier(_) | Message::Watermark(_)) => {}
                 Some(Message::End(_)) => ended += 1,
                 None => break,
             }
-            if let Err(error) = &result
-                && error.is_retryable()
-            {
-                // Given up at a stop: nothing more is tried, what is left is counted.
-                tracing::error!(sink = self.name, %error, "not reachable while stopping; its rows were given up");
-                result = Err(std::mem::replace(&mut result, Ok(())).err().map_or_else(
-                    || Error::internal("an error was lost"),
-                    |e| Error::user(format!("sink \"{}\" was not reachable while stopping: {e}", self.name)),
-                ));
-            }
         }
         if result.is_ok() {
-            result = self.flush(&mut backoff).await;
+            result = self.flush().await;
         }
+        deadline.abort();
         let closed = self.sink.close().await;
         self.meter.set_state(State::Ended);
         result.and(closed).map_err(|e| e.of(format_args!("sink \"{}\"", self.name)))
     }
 
-    async fn write(&mut self, batch: Batch, backoff: &mut Backoff) -> Result<()> {
+    async fn write(&mut self, batch: Batch) -> Result<()> {
         let count = batch.rows.num_rows();
-        self.meter.rows_in(count);
         loop {
             if self.expire_after.is_some_and(|limit| self.clock.now().since(batch.origin) > limit) {
                 self.meter.drop_rows(Reason::Expired, count);
                 self.note(Reason::Expired, "the reading that led to it is older than expire_after");
                 return Ok(());
             }
-            match self.sink.write(&batch.rows, batch.origin).await {
+            let written = tokio::select! {
+                biased;
+                written = self.sink.write(&batch.rows, batch.origin) => written,
+                () = over(self.over.clone()) => Err(not_reachable()),
+            };
+            match written {
                 Ok(outcome) => {
-                    backoff.reset();
-                    for (reason, rows, detail) in &outcome.rejected {
-                        self.meter.drop_rows(*reason, *rows);
-                        self.note(*reason, detail);
-                    }
-                    self.meter.rows_out(outcome.written);
-                    if outcome.written > 0 {
-                        self.meter.sensor_to_sink(self.clock.now().since(batch.origin), outcome.written);
-                    }
+                    self.account(&outcome, &batch);
                     return Ok(());
                 }
-                Err(error) => self.connect(backoff, Some(error)).await?,
+                Err(error) => self.connect(Some(error)).await?,
             }
         }
     }
 
-    async fn flush(&mut self, backoff: &mut Backoff) -> Result<()> {
+    fn account(&mut self, outcome: &Outcome, batch: &Batch) {
+        if self.clock.now().since(self.opened_at) >= STEADY {
+            self.backoff.reset();
+            if std::mem::take(&mut self.lost) {
+                tracing::info!(sink = self.name, "connected again");
+            }
+        }
+        for (reason, rows, detail) in &outcome.rejected {
+            self.meter.drop_rows(*reason, *rows);
+            self.note(*reason, detail);
+        }
+        self.meter.rows_out(outcome.written);
+        if outcome.written > 0 {
+            self.meter.sensor_to_sink(self.clock.now().since(batch.origin), outcome.written);
+        }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
         loop {
-            match self.sink.flush().await {
+            let flushed = tokio::select! {
+                biased;
+                flushed = self.sink.flush() => flushed,
+                () = over(self.over.clone()) => Err(not_reachable()),
+            };
+            match flushed {
                 Ok(()) => return Ok(()),
-                Err(error) => self.connect(backoff, Some(error)).await?,
+                Err(error) => self.connect(Some(error)).await?,
             }
         }
     }
 
-    /// Opens the sink, after `failed` if it was open; tries again for as long as the error may be retried.
-    async fn connect(&mut self, backoff: &mut Backoff, mut failed: Option<Error>) -> Result<()> {
-        let mut told = false;
+    /// Opens the sink, after `failed` if it was open; tries again for as long as the error may be retried and the time that a
+    /// stop may take is not over.
+    async fn connect(&mut self, mut failed: Option<Error>) -> Result<()> {
         loop {
             if let Some(error) = failed.take() {
                 if !error.is_retryable() {
@@ -141,22 +192,24 @@ impl SinkTask {
                 if let Err(error) = self.sink.close().await {
                     tracing::debug!(sink = self.name, %error, "did not close cleanly");
                 }
-                if !told {
+                if !std::mem::replace(&mut self.lost, true) {
                     tracing::warn!(sink = self.name, %error, hint = error.cure(), "connection lost; trying again");
-                    told = true;
                 }
                 self.meter.reconnecting();
                 tokio::select! {
-                    () = tokio::time::sleep(backoff.next_wait().to_std()) => {}
-                    () = gave_up(self.stop.clone()) => return Err(error),
+                    () = sleep(self.backoff.next_wait().to_std()) => {}
+                    () = over(self.over.clone()) => return Err(not_reachable().caused_by(error)),
                 }
             }
-            match self.sink.open().await {
+            let opened = tokio::select! {
+                biased;
+                opened = self.sink.open() => opened,
+                () = over(self.over.clone()) => Err(not_reachable()),
+            };
+            match opened {
                 Ok(()) => {
                     self.meter.set_state(State::Running);
-                    if told {
-                        tracing::info!(sink = self.name, "connected again");
-                    }
+                    self.opened_at = self.clock.now();
                     return Ok(());
                 }
                 Err(error) => failed = Some(error),
@@ -164,8 +217,19 @@ impl SinkTask {
         }
     }
 
+    /// A final error stops the pipeline, once.
+    fn tell(&self, result: &Result<()>) {
+        if let Err(error) = result
+            && !*self.over.borrow()
+            && !self.wiring.stop.is_stopping()
+        {
+            tracing::error!(sink = self.name, %error, hint = error.cure(), "failed for good; stopping");
+            self.wiring.stop.stop();
+        }
+    }
+
     fn answer(&self, barrier: Barrier) {
-        if let Some(source) = self.answer_to.get(&barrier.source) {
+        if let Some(source) = self.wiring.answer_to.get(&barrier.source) {
             // A source that has ended no longer listens, and needs no answer.
             source.send(barrier.number).ok();
         }
@@ -183,12 +247,17 @@ impl SinkTask {
     }
 }
 
-/// Ends a while after the pipeline was told to stop.
-async fn gave_up(mut stop: watch::Receiver<bool>) {
-    if stop.wait_for(|stopping| *stopping).await.is_err() {
+/// Ends when the time that a stop may take is over.
+async fn over(mut over: watch::Receiver<bool>) {
+    if over.wait_for(|over| *over).await.is_err() {
         std::future::pending::<()>().await;
     }
-    tokio::time::sleep(DRAIN_LIMIT).await;
+}
+
+fn not_reachable() -> Error {
+    let mut error = Error::external("not reachable while stopping; what was not written is counted as undelivered");
+    error.retry = Retry::Never;
+    error
 }
 
 /// Objects of one pipeline do not come back in step.

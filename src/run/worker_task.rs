@@ -15,11 +15,19 @@ use crate::plan::Input;
 pub(super) struct WorkerTask {
     pub(super) worker: Worker,
     pub(super) inbox: mpsc::Receiver<(Input, Message)>,
-    pub(super) to_sinks: Vec<mpsc::Sender<Message>>,
-    pub(super) sink_meters: Vec<Arc<Meter>>,
+    pub(super) to_sinks: Vec<ToSink>,
     /// Messages taken before the reactor has its turn.
     pub(super) drain: usize,
     pub(super) clock: Arc<dyn Clock>,
+}
+
+/// The edge to one sink.
+#[derive(Debug)]
+pub(super) struct ToSink {
+    pub(super) edge: mpsc::Sender<Message>,
+    /// Whether the worker waits when the edge is full; otherwise rows are dropped and counted.
+    pub(super) holds_back: bool,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl WorkerTask {
@@ -51,8 +59,33 @@ impl WorkerTask {
     /// Waits where a sink is full: this is how a slow sink holds back its sources.
     async fn hand_out(&self, outbox: &mut Vec<(usize, Message)>) {
         for (sink, message) in outbox.drain(..) {
-            if let Err(mpsc::error::SendError(Message::Data(batch))) = self.to_sinks[sink].send(message).await {
-                self.sink_meters[sink].drop_rows(Reason::Undelivered, batch.rows.num_rows());
+            self.to_sinks[sink].send(message).await;
+        }
+    }
+}
+
+impl ToSink {
+    async fn send(&self, message: Message) {
+        use mpsc::error::{SendError, TrySendError};
+        let lost = match (self.holds_back, message) {
+            (false, message @ Message::Data(_)) => match self.edge.try_send(message) {
+                Ok(()) => None,
+                Err(TrySendError::Full(message)) => Some((Reason::Overflow, message)),
+                Err(TrySendError::Closed(message)) => Some((Reason::Undelivered, message)),
+            },
+            (_, message) => {
+                self.edge.send(message).await.err().map(|SendError(message)| (Reason::Undelivered, message))
+            }
+        };
+        if let Some((reason, Message::Data(batch))) = lost {
+            self.meter.rows_in(batch.rows.num_rows());
+            self.meter.drop_rows(reason, batch.rows.num_rows());
+            if self.meter.sample(reason, "its edge was full or closed") {
+                tracing::warn!(
+                    sink = self.meter.name,
+                    reason = reason.word(),
+                    "rows were dropped (first of this reason)"
+                );
             }
         }
     }

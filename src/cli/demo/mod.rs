@@ -8,7 +8,7 @@ mod line;
 mod tap;
 mod view;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,18 +68,24 @@ impl Demo {
         let line = Line::default();
         line.watch(&mut plan)?;
 
-        println!("oven line: Modbus PLC on 127.0.0.1:{}, MQTT broker on 127.0.0.1:{}", plant.port(), broker.port());
-        println!("its pipeline file: {} (copy that folder to start your own)\n", file.display());
+        super::print(&format!(
+            "oven line: Modbus PLC on 127.0.0.1:{}, MQTT broker on 127.0.0.1:{}\n\
+             its pipeline file: {} (copy that folder to start your own)\n\n",
+            plant.port(),
+            broker.port(),
+            file.display()
+        ))?;
         let lasts = self.lasts.map(Span::to_std);
-        let shown = line.clone();
+        // The plant outlives the engine, which writes until it has stopped.
+        let (shown, seen) = (&line, &plant);
         let ended = super::run::drive(plan, |board, stop| async move {
-            show(&shown, &board, &plant, lasts).await;
+            // Whoever no longer looks ends the demo.
+            show(shown, &board, seen, lasts).await.ok();
             stop.stop();
         });
         let played = feed.stop();
         let report = ended.map_err(|(_, error)| Failure::Failed(error))?;
-        println!("{}", view::summary(&line, &report, played?));
-        Ok(())
+        super::print(&view::summary(&line, &report, played?))
     }
 }
 
@@ -92,7 +98,7 @@ fn write_files(folder: &Path) -> Result<()> {
 }
 
 /// Shows the line until the time is up, or for ever.
-async fn show(line: &Line, board: &Board, plant: &Plant, lasts: Option<Duration>) {
+async fn show(line: &Line, board: &Board, plant: &Plant, lasts: Option<Duration>) -> std::io::Result<()> {
     let terminal = std::io::stdout().is_terminal();
     let mut ticks = tokio::time::interval(if terminal { DRAW_EVERY } else { PRINT_EVERY });
     ticks.tick().await;
@@ -106,12 +112,12 @@ async fn show(line: &Line, board: &Board, plant: &Plant, lasts: Option<Duration>
     let mut screen = view::Screen::default();
     loop {
         tokio::select! {
-            () = &mut over => return,
+            () = &mut over => return Ok(()),
             _ = ticks.tick() => {
                 if terminal {
-                    screen.draw(&view::table(line, &board.report(), &plant.state(), lasts));
+                    screen.draw(&view::table(line, &board.report(), &plant.state(), lasts))?;
                 } else {
-                    println!("{}", view::one_line(line, &board.report()));
+                    writeln!(std::io::stdout().lock(), "{}", view::one_line(line, &board.report()))?;
                 }
             }
         }

@@ -24,13 +24,16 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Draws a table in the place of the one before.
-    pub(super) fn draw(&mut self, table: &str) {
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub(super) fn draw(&mut self, table: &str) -> std::io::Result<()> {
         let up = if self.lines > 0 { format!("\x1b[{}A", self.lines) } else { String::new() };
         let cleared = table.lines().map(|line| format!("\x1b[2K{line}\n")).collect::<String>();
         self.lines = table.lines().count();
         let mut out = std::io::stdout().lock();
-        // A terminal that is gone needs no table.
-        out.write_all(format!("{up}{cleared}").as_bytes()).and_then(|()| out.flush()).ok();
+        out.write_all(format!("{up}{cleared}").as_bytes())?;
+        out.flush()
     }
 }
 
@@ -113,7 +116,7 @@ pub(super) fn summary(line: &Line, report: &Report, played: u64) -> String {
         writeln!(text, "stuck sensor found: {}", event.sensor).ok();
     }
     writeln!(text, "recorded readings played over MQTT: {played}").ok();
-    write!(text, "sensor to write, read back: {}", sensor_to_write(report)).ok();
+    writeln!(text, "sensor to write, read back: {}", sensor_to_write(report)).ok();
     text
 }
 
