@@ -238,9 +238,7 @@ impl Source for KafkaSource {
         if batch.already_taken > 0 {
             self.context.meter.add("already_taken", batch.already_taken);
         }
-        if batch.ends.is_empty() {
-            return Ok(Pulled::Idle);
-        }
+        // Even if all were taken before: their position has to be acknowledged in this connection, too.
         let position = Position::Offsets(member.position());
         Ok(Pulled::Frames(batch.frames(&self.context), position))
     }

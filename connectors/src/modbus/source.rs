@@ -7,6 +7,7 @@
 //! Several classes share the connection, one request at a time: before each request the class goes first whose next poll is
 //! due soonest. A poll that is still running when its next one is due loses that one: it is counted as an overrun.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,7 +20,7 @@ use lineside_model::{Error, Result, Span, Timestamp};
 
 use super::connection::{Connection, Endpoint, Failure};
 use super::counters;
-use super::frame::{Answer, Request};
+use super::frame::{self, Answer, Request};
 use super::map::Tag;
 use super::poll::PollClass;
 use super::scan::{Reading, Scan, columns};
@@ -53,6 +54,8 @@ struct Class {
     /// When the poll that runs has to be done, counted from the first due time.
     deadline: i64,
     scan: Scan,
+    /// Exceptions that the log has told of; the counters go on.
+    told: BTreeSet<u8>,
 }
 
 impl ModbusSource {
@@ -70,6 +73,7 @@ impl ModbusSource {
             ticks: 0,
             deadline: 0,
             scan: Scan::new(class, tags),
+            told: BTreeSet::new(),
         };
         Self {
             endpoint,
@@ -206,6 +210,10 @@ impl Class {
             Answer::Exception(code) => {
                 meter.add(counters::EXCEPTIONS, 1);
                 meter.add(counters::exception(*code), 1);
+                if self.told.insert(*code) {
+                    let (exception, poll) = (frame::exception(*code), self.period);
+                    tracing::warn!(code, exception, every = %poll, "the device refused a read (first of this exception)");
+                }
                 match code {
                     // Illegal address, or more registers than the device gives at once.
                     2 | 3 => {
