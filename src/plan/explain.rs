@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Write};
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use lineside_model::Span;
 
-use super::bounds::{CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS};
+use super::bounds::{CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS, TOLD_MESSAGES};
 use super::{Input, NodePlan, OnBad, Plan, SinkPlan, SourcePlan};
 
 impl Plan {
@@ -131,6 +131,10 @@ impl Explanation<'_> {
     fn bounds(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "\nbounds")?;
         writeln!(out, "  each edge: {EDGE_MESSAGES} messages, then its writer waits")?;
+        writeln!(
+            out,
+            "  but below field buses alone, to a sink that is none: {TOLD_MESSAGES} messages, then rows are dropped and counted"
+        )?;
         writeln!(
             out,
             "  one turn of a source: {CONTROL_BATCH_ROWS} rows on the control lane, {MAX_BATCH_ROWS} on a bulk lane"
