@@ -118,6 +118,11 @@ impl Meter {
         self.rows_out.fetch_add(rows as u64, Relaxed);
     }
 
+    /// Rows that went out did not arrive after all; they are counted as dropped instead.
+    pub fn take_back(&self, rows: usize) {
+        self.rows_out.fetch_sub(rows as u64, Relaxed);
+    }
+
     /// Rows left the dataflow here.
     pub fn drop_rows(&self, reason: Reason, rows: usize) {
         self.dropped[reason as usize].fetch_add(rows as u64, Relaxed);

@@ -43,6 +43,8 @@ pub(super) struct SinkTask {
     clock: Arc<dyn Clock>,
     backoff: Backoff,
     opened_at: Timestamp,
+    /// Rows that were written and are not known to be durable yet.
+    unflushed: usize,
     /// Whether the log has the loss of the connection and not yet its return.
     lost: bool,
     /// True from a while after the stop on: what is not written by then is given up.
@@ -63,7 +65,20 @@ impl SinkTask {
         let (set_over, over) = watch::channel(false);
         let backoff = Backoff::new(Span::from_millis(100), Span::from_secs(10), seed(name));
         let (name, opened_at) = (name.to_owned(), clock.now());
-        Self { name, sink, wiring, expire_after, meter, clock, backoff, opened_at, lost: false, over, set_over }
+        Self {
+            name,
+            sink,
+            wiring,
+            expire_after,
+            meter,
+            clock,
+            backoff,
+            opened_at,
+            unflushed: 0,
+            lost: false,
+            over,
+            set_over,
+        }
     }
 
     /// Runs until every worker above has ended. An error here is final: the pipeline is stopped, and rows are taken only to be
@@ -120,6 +135,7 @@ impl SinkTask {
         }
         if result.is_ok() {
             result = self.flush().await;
+            self.tell(&result);
         }
         deadline.abort();
         let closed = self.sink.close().await;
@@ -154,7 +170,7 @@ impl SinkTask {
         if self.clock.now().since(self.opened_at) >= STEADY {
             self.backoff.reset();
             if std::mem::take(&mut self.lost) {
-                tracing::info!(sink = self.name, "connected again");
+                tracing::info!(sink = self.name, "working again");
             }
         }
         for (reason, rows, detail) in &outcome.rejected {
@@ -162,6 +178,7 @@ impl SinkTask {
             self.note(*reason, detail);
         }
         self.meter.rows_out(outcome.written);
+        self.unflushed += outcome.written;
         if outcome.written > 0 {
             self.meter.sensor_to_sink(self.clock.now().since(batch.origin), outcome.written);
         }
@@ -175,7 +192,10 @@ impl SinkTask {
                 () = over(self.over.clone()) => Err(not_reachable()),
             };
             match flushed {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.unflushed = 0;
+                    return Ok(());
+                }
                 Err(error) => self.connect(Some(error)).await?,
             }
         }
@@ -193,7 +213,7 @@ impl SinkTask {
                     tracing::debug!(sink = self.name, %error, "did not close cleanly");
                 }
                 if !std::mem::replace(&mut self.lost, true) {
-                    tracing::warn!(sink = self.name, %error, hint = error.cure(), "connection lost; trying again");
+                    tracing::warn!(sink = self.name, %error, hint = error.cure(), "failed; trying again");
                 }
                 self.meter.reconnecting();
                 tokio::select! {
@@ -217,12 +237,13 @@ impl SinkTask {
         }
     }
 
-    /// A final error stops the pipeline, once.
-    fn tell(&self, result: &Result<()>) {
-        if let Err(error) = result
-            && !*self.over.borrow()
-            && !self.wiring.stop.is_stopping()
-        {
+    /// A final error stops the pipeline, and what was written before and never became durable is counted.
+    fn tell(&mut self, result: &Result<()>) {
+        let Err(error) = result else { return };
+        let lost = std::mem::take(&mut self.unflushed);
+        self.meter.take_back(lost);
+        self.meter.drop_rows(Reason::Undelivered, lost);
+        if !self.wiring.stop.is_stopping() {
             tracing::error!(sink = self.name, %error, hint = error.cure(), "failed for good; stopping");
             self.wiring.stop.stop();
         }

@@ -111,7 +111,7 @@ impl SourceTask {
                 Ok(ending) => break Ok(ending),
                 Err(error) if error.is_retryable() => {
                     if !told {
-                        tracing::warn!(source = self.name, %error, hint = error.cure(), "connection lost; trying again");
+                        tracing::warn!(source = self.name, %error, hint = error.cure(), "failed; trying again");
                         told = true;
                     }
                     if let Err(error) = self.source.close().await {
@@ -172,7 +172,7 @@ impl SourceTask {
                     if self.clock.now().since(opened_at) >= STEADY {
                         backoff.reset();
                         if std::mem::take(told) {
-                            tracing::info!(source = self.name, "connected again");
+                            tracing::info!(source = self.name, "working again");
                         }
                     }
                     if !self.take(pulled).await? {
