@@ -2,6 +2,9 @@
 
 mod cli;
 mod config_errors;
+mod e2e;
 mod explain;
 mod kinds;
 mod layering;
+mod readme;
+mod simulation;

@@ -46,6 +46,7 @@ impl Kafka {
         );
         let data = tempfile::tempdir().expect("a temporary folder");
         let (port, controller) = free_ports();
+        // Messages carry the time of their readings, which may be years ago: they are kept all the same.
         let properties = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
@@ -57,6 +58,7 @@ impl Kafka {
              log.dirs={}\n\
              num.partitions={partitions}\n\
              auto.create.topics.enable=false\n\
+             log.retention.ms=-1\n\
              offsets.topic.replication.factor=1\n\
              offsets.topic.num.partitions=1\n\
              transaction.state.log.replication.factor=1\n\

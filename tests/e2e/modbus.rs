@@ -1,0 +1,93 @@
+//! The loop of the example line, against a PLC: temperatures in, heater power out and read back, also after the PLC was away.
+
+use std::fs;
+
+use lineside_loadtest::plant::Script;
+use lineside_loadtest::{Plant, PlantOptions};
+
+use super::{Bench, reasons, wait_until};
+
+/// The PLC of the example line with nothing going wrong.
+fn plant(port: u16) -> Plant {
+    Plant::start(PlantOptions { port, script: Script::calm(), ..PlantOptions::default() }).expect("a free port")
+}
+
+/// The part of the example line that is about the PLC.
+fn bench_and_pipeline(port: u16) -> (Bench, String) {
+    let bench = Bench::new();
+    for table in ["ovens.csv", "loops.csv"] {
+        let from = format!("{}/examples/oven-line/{table}", env!("CARGO_MANIFEST_DIR"));
+        fs::copy(from, bench.path(table)).expect("the example has its tables");
+    }
+    let pipeline = format!(
+        r#"
+[source.plc]
+connector = "modbus"
+url = "127.0.0.1:{port}"
+registers = "ovens.csv"
+poll = {{ fast = "100ms", slow = "200ms" }}
+
+[query.averages]
+sql = """
+SELECT sensor, window_start, window_end, avg(value) AS value
+FROM TUMBLE(plc, ts, INTERVAL '1' SECOND)
+WHERE quality = 'good' AND sensor LIKE '%.temperature'
+GROUP BY sensor, window_start, window_end
+"""
+
+[operator.heating]
+type = "pid"
+input = "averages"
+time = "window_end"
+table = "loops.csv"
+
+[sink.heaters]
+connector = "modbus"
+input = "heating"
+url = "127.0.0.1:{port}"
+registers = "ovens.csv"
+
+[sink.polled]
+connector = "file"
+input = "plc"
+path = "polled.jsonl"
+"#
+    );
+    (bench, pipeline)
+}
+
+#[test]
+fn the_loop_is_closed_and_closes_again_when_the_plc_comes_back() {
+    let first = plant(0);
+    let port = first.port();
+    let (bench, pipeline) = bench_and_pipeline(port);
+    let run = bench.start(&pipeline);
+    let warm = |plant: &Plant| plant.state().iter().all(|oven| oven.temperature > 80.0);
+    wait_until("the ovens get warm", || warm(&first));
+    let mut writes = first.writes();
+    drop(first);
+    run.wait_for_log("trying again source=\"plc\"");
+
+    let second = plant(port);
+    wait_until("the ovens of the new PLC get warm", || warm(&second));
+    wait_until("the power is seen in the PLC", || bench.read("polled.jsonl.partial").contains("oven3.power_actual"));
+    let ended = run.stop().well();
+    writes.extend(second.writes());
+
+    assert!(writes.iter().all(|write| (0.0..=100.0).contains(&write.power)), "{writes:?}");
+    assert!(ended.number("plc", "reconnects") >= 1);
+    assert!(ended.number("heaters", "reconnects") >= 1);
+    // What was decided while the PLC was away is written late or not at all, and nothing was refused or differs.
+    let mut dropped = ended.dropped("heaters");
+    dropped.remove("expired");
+    assert_eq!(dropped, reasons([]));
+    // Each command arrived once: those counted as written, and none beside them.
+    assert_eq!(ended.number("heaters", "rows_out"), writes.len() as u64);
+
+    let polled = bench.json("polled.jsonl");
+    let powers = polled.iter().filter(|row| row["sensor"] == "oven1.power").filter_map(|row| row["value"].as_f64());
+    let sent = writes.iter().filter(|write| write.oven == 0).map(|write| write.power);
+    let (highest, most) = (powers.fold(0.0, f64::max), sent.fold(0.0, f64::max));
+    assert!((highest - most).abs() < 0.1, "read back {highest} %, sent {most} %");
+    assert!(polled.iter().any(|row| row["quality"] == "bad"), "rows of the time without PLC are marked bad");
+}

@@ -1,0 +1,111 @@
+//! Windows over recorded data that really is out of order: late rows are counted, and results are those of a plain recomputation.
+
+use std::collections::BTreeMap;
+
+use lineside_loadtest::Trace;
+
+use super::{Bench, reasons, trace};
+
+const HOUR: i64 = 3_600_000_000;
+const MINUTE: i64 = 60_000_000;
+
+/// Sum and count by sensor and start of the window.
+type Sums = BTreeMap<(String, i64), (f64, u64)>;
+
+/// What a window query should say of a trace, told by the definition of a watermark and nothing else. The second number is how
+/// many rows are late.
+fn recomputed(name: &str, size: i64, disorder: i64) -> (Sums, u64) {
+    let (mut sums, mut late, mut newest) = (Sums::new(), 0, i64::MIN);
+    let trace = Trace::open(trace(name)).expect("the trace comes with the project");
+    for row in trace.batches().expect("the trace is whole").flat_map(|batch| batch.expect("the trace is whole")) {
+        let start = row.ts.micros().div_euclid(size) * size;
+        if newest != i64::MIN && start + size <= newest - disorder {
+            late += 1;
+        } else {
+            let (sum, count) = sums.entry((row.sensor.to_string(), start)).or_default();
+            *sum += row.value.expect("the traces have a value in each row");
+            *count += 1;
+        }
+        newest = newest.max(row.ts.micros());
+    }
+    (sums, late)
+}
+
+fn pipeline(name: &str, size: &str, disorder: &str) -> String {
+    format!(
+        r#"
+[source.readings]
+connector = "file"
+path = "{path}"
+columns = {{ ts = {{ type = "timestamp", unit = "us" }} }}
+time = {{ column = "ts", disorder = "{disorder}" }}
+
+[query.sums]
+sql = """
+SELECT sensor, window_start, sum(value) AS sum, count(*) AS n
+FROM TUMBLE(readings, ts, INTERVAL '{size}')
+GROUP BY sensor, window_start
+"""
+
+[sink.out]
+connector = "file"
+input = "sums"
+path = "sums.jsonl"
+time = "us"
+"#,
+        path = trace(name)
+    )
+}
+
+fn written(bench: &Bench) -> Sums {
+    let rows = bench.json("sums.jsonl");
+    let sums = rows.iter().map(|row| {
+        let sensor = row["sensor"].as_str().expect("a text").to_owned();
+        let start = row["window_start"].as_i64().expect("microseconds");
+        ((sensor, start), (row["sum"].as_f64().expect("a number"), row["n"].as_u64().expect("a count")))
+    });
+    let windows = sums.collect::<Sums>();
+    assert_eq!(windows.len(), rows.len(), "a window came out twice");
+    windows
+}
+
+fn assert_same(found: &Sums, expected: &Sums) {
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (window, (sum, count)) in expected {
+        let (found_sum, found_count) = found[window];
+        assert_eq!(found_count, *count, "{window:?}");
+        assert!((found_sum - sum).abs() <= 1e-9 * sum.abs().max(1.0), "{window:?}: {found_sum} and not {sum}");
+    }
+}
+
+#[test]
+fn steel_rows_that_come_a_day_late_are_counted_and_left_out() {
+    let bench = Bench::new();
+    let ended = bench.run(&pipeline("steel", "1 hour", "15m")).well();
+    assert_eq!(ended.number("readings", "rows_in"), 210_240);
+    assert_eq!(ended.dropped("sums/window"), reasons([("late", 2_190)]));
+    let (expected, late) = recomputed("steel", HOUR, 15 * MINUTE);
+    assert_eq!(late, 2_190);
+    assert_same(&written(&bench), &expected);
+}
+
+#[test]
+fn steel_rows_that_come_a_day_late_are_in_when_disorder_allows() {
+    let bench = Bench::new();
+    let ended = bench.run(&pipeline("steel", "1 hour", "1d")).well();
+    assert_eq!(ended.dropped("sums/window"), reasons([]));
+    let (expected, late) = recomputed("steel", HOUR, 24 * HOUR);
+    assert_eq!(late, 0);
+    assert_same(&written(&bench), &expected);
+}
+
+#[test]
+fn nab_rows_of_the_hour_that_the_clock_went_through_twice_are_late() {
+    let bench = Bench::new();
+    let ended = bench.run(&pipeline("nab", "1 minute", "0s")).well();
+    assert_eq!(ended.number("readings", "rows_in"), 29_962);
+    let (expected, late) = recomputed("nab", MINUTE, 0);
+    assert_eq!(late, 11);
+    assert_eq!(ended.dropped("sums/window"), reasons([("late", late)]));
+    assert_same(&written(&bench), &expected);
+}
