@@ -75,6 +75,10 @@ key = "sensor"
     );
     let bench = Bench::new();
     let reader = reader(&kafka);
+    // A new topic has no leader for a moment.
+    for (topic, partition) in ["in", "out"].into_iter().flat_map(|topic| (0..PARTITIONS).map(move |n| (topic, n))) {
+        wait_until("the topic has a leader", || reader.fetch_watermarks(topic, partition, PATIENCE).is_ok());
+    }
 
     // Six seconds for the year, so that the engine is stopped while more is coming.
     let mut feed = Command::new(env!("CARGO_BIN_EXE_lineside"))
