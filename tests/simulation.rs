@@ -16,7 +16,7 @@ use lineside::observe::{Board, Kind};
 use lineside::plan::{Input, Plan, Registries, build};
 use lineside_model::Timestamp;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 150;
 const ROWS: usize = 400;
 /// Rows are out of order by less than this, and the sources allow it: nothing is late.
 const DISORDER: i64 = 3_000_000;
@@ -41,7 +41,7 @@ columns = { ts = "timestamp", sensor = "text", value = "float" }
 time = { column = "ts", disorder = "3s" }
 
 [query.warm]
-sql = "SELECT ts, sensor, value * 1.8 + 32 AS value FROM press WHERE value > 10"
+sql = "SELECT ts, sensor, value * 2 + 32 AS value FROM press WHERE value > 10"
 
 [query.seconds]
 sql = """SELECT sensor, window_start, count(*) AS n, avg(value) AS mean, min(value) AS low, max(value) AS high, last_value(value) AS last
@@ -114,13 +114,11 @@ fn rows(source: u64) -> Vec<(i64, String, f64)> {
 }
 
 fn batch(rows: &[(i64, String, f64)]) -> RecordBatch {
+    // In the order of the planned schema, that of the names.
+    let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.0)).with_timezone("UTC");
     let columns: Vec<(&str, arrow::array::ArrayRef, bool)> = vec![
-        (
-            "ts",
-            Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.0)).with_timezone("UTC")),
-            true,
-        ),
         ("sensor", Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r.1))), true),
+        ("ts", Arc::new(times), true),
         ("value", Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.2))), true),
     ];
     RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length")
@@ -206,12 +204,13 @@ fn rows_that_come_in_are_put_out_dropped_or_held() {
     let plan = plan(1);
     let board = lineside::run::board_of(&plan);
     let layout = Layout::of(&plan);
-    let component = layout.components.iter().find(|c| c.sources.contains(&0)).expect("it has a component");
+    let component = layout.components.iter().find(|c| c.sources.len() == 1).expect("one has one source");
+    let input = Input::Source(component.sources[0]);
     let mut worker = Worker::new(&plan, component, &board);
     let mut outbox = Vec::new();
     let message = Message::Data(Batch { rows: batch(&rows(0)), origin: Timestamp(0) });
-    worker.take(Input::Source(0), message, &mut outbox).expect("it takes");
-    worker.take(Input::Source(0), Message::End(Ending::Stopped), &mut outbox).expect("it ends");
+    worker.take(input, message, &mut outbox).expect("it takes");
+    worker.take(input, Message::End(Ending::Stopped), &mut outbox).expect("it ends");
     let report = board.report();
     let warm = report.find(Kind::Operator, "warm").expect("it has a meter");
     assert_eq!(warm.rows_in, warm.rows_out + warm.dropped_total());
