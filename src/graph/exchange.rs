@@ -1,5 +1,7 @@
 //! Shares the rows of a source out to workers by key: all rows of one key go to one worker, in order.
 
+use std::sync::Arc;
+
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
@@ -33,7 +35,7 @@ impl Exchange {
         let workers = self.rows_of.len() as u64;
         self.hashes.clear();
         self.hashes.resize(rows.num_rows(), 0);
-        let columns = self.columns.iter().map(|&c| rows.column(c).clone()).collect::<Vec<_>>();
+        let columns = self.columns.iter().map(|&c| Arc::clone(rows.column(c))).collect::<Vec<_>>();
         create_hashes(&columns, &self.state, &mut self.hashes)
             .map_err(|e| Error::internal("a key was not hashed").caused_by(e))?;
         for part in &mut self.rows_of {

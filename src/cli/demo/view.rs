@@ -120,10 +120,10 @@ pub(super) fn summary(line: &Line, report: &Report, played: u64) -> String {
     text
 }
 
+/// Of the sink that writes the heaters' power, as the example names it.
 fn quantiles(report: &Report) -> Quantiles {
-    let writes = report.objects.iter().filter(|o| o.kind == Kind::Sink && o.counts.contains_key("writes"));
-    let of = |name: &str| report.find(Kind::Sink, name);
-    of("heaters").or_else(|| writes.last()).and_then(|o| o.times.get("sensor_to_sink")).copied().unwrap_or_default()
+    let heaters = report.find(Kind::Sink, "heaters");
+    heaters.and_then(|o| o.times.get("sensor_to_sink")).copied().unwrap_or_default()
 }
 
 fn sensor_to_write(report: &Report) -> String {
