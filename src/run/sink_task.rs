@@ -167,12 +167,7 @@ impl SinkTask {
     }
 
     fn account(&mut self, outcome: &Outcome, batch: &Batch) {
-        if self.clock.now().since(self.opened_at) >= STEADY {
-            self.backoff.reset();
-            if std::mem::take(&mut self.lost) {
-                tracing::info!(sink = self.name, "working again");
-            }
-        }
+        self.works();
         for (reason, rows, detail) in &outcome.rejected {
             self.meter.drop_rows(*reason, *rows);
             self.note(*reason, detail);
@@ -181,6 +176,16 @@ impl SinkTask {
         self.unflushed += outcome.written;
         if outcome.written > 0 {
             self.meter.sensor_to_sink(self.clock.now().since(batch.origin), outcome.written);
+        }
+    }
+
+    /// Something was written or flushed. Only a connection that has lasted for a while ends the waiting between attempts.
+    fn works(&mut self) {
+        if self.clock.now().since(self.opened_at) >= STEADY {
+            self.backoff.reset();
+            if std::mem::take(&mut self.lost) {
+                tracing::info!(sink = self.name, "working again");
+            }
         }
     }
 
@@ -194,6 +199,7 @@ impl SinkTask {
             match flushed {
                 Ok(()) => {
                     self.unflushed = 0;
+                    self.works();
                     return Ok(());
                 }
                 Err(error) => self.connect(Some(error)).await?,

@@ -124,7 +124,16 @@ pub(super) fn explain(error: &KafkaError, what: &str, brokers: &str) -> Error {
 
 impl ClientContext for Client {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // What matters of this comes as an error, too, and is told there once.
+        // What matters of this comes as an error, too, and is told there once; but that the broker has deleted what this group
+        // has not read comes only so.
+        if facility == "OFFSET" && (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+            tracing::warn!(
+                name = self.name,
+                message,
+                "kafka has deleted messages that were not read; reading goes on behind them"
+            );
+            return;
+        }
         tracing::debug!(name = self.name, ?level, facility, message, "librdkafka");
     }
 

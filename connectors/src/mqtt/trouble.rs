@@ -96,5 +96,10 @@ fn tls(broker: &Broker, error: rumqttc::TlsError) -> Error {
 }
 
 fn failed(broker: &Broker, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::external(format!("connection to broker {} failed", broker.url)).caused_by(error)
+    // The client repeats each cause in the text of what it caused: the innermost one says it all.
+    let mut innermost: &dyn std::error::Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    Error::external(format!("connection to broker {} failed: {innermost}", broker.url))
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! DataFusion, unchanged, parses and plans: names, types, coercions, functions. Windows come to it as table functions
-//! ([`window_call`]). Its plan is lowered to our operators ([`lower`]): projections and filters to [`expression`], windowed aggregates
+//! (`window_call`). Its plan is lowered to our operators (`lower`): projections and filters to `expression`, windowed aggregates
 //! to the window operator. What cannot run as a stream is refused at the words that ask for it, with the nearest form that can.
 
 mod aggregate;
