@@ -8,6 +8,7 @@ mod line;
 mod tap;
 mod view;
 
+use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use lineside_model::{Error, Result, Span};
 use tokio::sync::oneshot;
 
 use super::Failure;
-use crate::observe::Board;
+use crate::observe::{Board, Report};
 use line::Line;
 
 /// The files of the example, as they stand in the repository.
@@ -110,12 +111,21 @@ async fn show(line: &Line, board: &Board, plant: &Plant, lasts: Option<Duration>
     };
     tokio::pin!(over);
     let mut screen = view::Screen::default();
+    // Reports of the last second, for rates.
+    let mut recent = VecDeque::<Report>::new();
     loop {
         tokio::select! {
             () = &mut over => return Ok(()),
             _ = ticks.tick() => {
                 if terminal {
-                    screen.draw(&view::table(line, &board.report(), &plant.state(), lasts))?;
+                    let report = board.report();
+                    let span = DRAW_EVERY * u32::try_from(recent.len()).unwrap_or(1);
+                    let rates = view::Rates { before: recent.front(), seconds: span.as_secs_f64() };
+                    screen.draw(&view::table(line, &report, &rates, &plant.state(), lasts))?;
+                    recent.push_back(report);
+                    if recent.len() > 4 {
+                        recent.pop_front();
+                    }
                 } else {
                     writeln!(std::io::stdout().lock(), "{}", view::one_line(line, &board.report()))?;
                 }

@@ -8,7 +8,7 @@ use lineside_loadtest::plant::OvenState;
 use lineside_model::{Span, Timestamp};
 
 use super::line::{JUDGED, Line, Sample};
-use crate::observe::{Kind, Quantiles, Report};
+use crate::observe::{Kind, ObjectReport, Quantiles, Report};
 
 /// How far a loop may be from its setpoint in the end, °C.
 const TOLERANCE: f64 = 2.0;
@@ -37,8 +37,34 @@ impl Screen {
     }
 }
 
+/// Counters of a while ago, to tell rates by.
+#[derive(Debug)]
+pub(super) struct Rates<'a> {
+    pub(super) before: Option<&'a Report>,
+    /// How long ago.
+    pub(super) seconds: f64,
+}
+
+impl Rates<'_> {
+    /// Messages or readings a second of a source.
+    fn of(&self, source: &ObjectReport) -> f64 {
+        let before = self.before.and_then(|report| report.find(source.kind, &source.name)).map_or(0, taken);
+        taken(source).saturating_sub(before) as f64 / self.seconds.max(1e-3)
+    }
+}
+
+fn taken(source: &ObjectReport) -> u64 {
+    source.messages.max(source.rows_in)
+}
+
 /// The live table.
-pub(super) fn table(line: &Line, report: &Report, ovens: &[OvenState], lasts: Option<Duration>) -> String {
+pub(super) fn table(
+    line: &Line,
+    report: &Report,
+    rates: &Rates<'_>,
+    ovens: &[OvenState],
+    lasts: Option<Duration>,
+) -> String {
     let seen = line.seen();
     let newest = seen.loops.values().filter_map(|s| s.back()).map(|s| s.at).max().unwrap_or_default();
     let mut text = String::new();
@@ -78,8 +104,9 @@ pub(super) fn table(line: &Line, report: &Report, ovens: &[OvenState], lasts: Op
     }
     writeln!(text).ok();
     for source in report.objects.iter().filter(|o| o.kind == Kind::Source) {
-        let taken = source.messages.max(source.rows_in);
-        writeln!(text, "  source   {:<28} {taken:>10} in   {:>6} dropped", source.name, source.dropped_total()).ok();
+        let (rate, dropped) = (rates.of(source), source.dropped_total());
+        writeln!(text, "  source   {:<28} {rate:>8.0} /s {:>10} in {dropped:>6} dropped", source.name, taken(source))
+            .ok();
     }
     writeln!(text, "  sensor to write, read back: {}", sensor_to_write(report)).ok();
     text
