@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use futures::future::LocalBoxFuture;
 use lineside_connectors::registry::BuildContext;
-use lineside_model::{Clock, Error, Result};
+use lineside_model::{Clock, Error, Result, Span};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 
@@ -110,6 +110,11 @@ fn run(tasks: Vec<Task>, stop: &Stop) -> Result<()> {
     })
 }
 
+/// A loop should not stay open for long after its PLC is back; a broker is spared a storm of clients.
+fn retry_within(control: bool) -> Span {
+    if control { Span::from_secs(1) } else { Span::from_secs(10) }
+}
+
 /// Places the sources, workers and sinks of a component on lanes and connects them by bounded edges. Sources and sinks live
 /// on the lane of the first worker.
 pub(super) fn place(
@@ -155,6 +160,7 @@ pub(super) fn place(
                 answers,
                 sinks_below: workers.iter().map(|w| w.sinks_below(n).len()).sum(),
                 limit,
+                retry_within: retry_within(planned.planned.control),
             },
             &meter,
             clock,
@@ -171,6 +177,7 @@ pub(super) fn place(
             upstream: component.workers,
             answer_to: component.sources.iter().copied().zip(answer_to.clone()).collect(),
             stop: stop.clone(),
+            retry_within: retry_within(planned.planned.control),
         };
         let sink = (planned.planned.build)(&context);
         let task = SinkTask::new(&planned.name, planned.expire_after, sink, wiring, meter, Arc::clone(clock));

@@ -30,6 +30,8 @@ pub(super) struct Wiring {
     /// Where each source listens for answers to its barriers.
     pub(super) answer_to: BTreeMap<usize, mpsc::UnboundedSender<u64>>,
     pub(super) stop: Stop,
+    /// The longest wait between attempts to connect.
+    pub(super) retry_within: Span,
 }
 
 /// A sink on its lane.
@@ -63,7 +65,7 @@ impl SinkTask {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (set_over, over) = watch::channel(false);
-        let backoff = Backoff::new(Span::from_millis(100), Span::from_secs(10), seed(name));
+        let backoff = Backoff::new(Span::from_millis(100), wiring.retry_within, seed(name));
         let (name, opened_at) = (name.to_owned(), clock.now());
         Self {
             name,

@@ -37,6 +37,8 @@ pub(super) struct Wiring {
     pub(super) answers: mpsc::UnboundedReceiver<u64>,
     pub(super) sinks_below: usize,
     pub(super) limit: usize,
+    /// The longest wait between attempts to connect.
+    pub(super) retry_within: Span,
 }
 
 /// A source on its lane.
@@ -104,7 +106,7 @@ impl SourceTask {
     /// Runs until the source ends, the pipeline is stopped, or an error that cannot be retried. Whatever happens, the workers
     /// hear of the end.
     pub(super) async fn run(mut self) -> Result<()> {
-        let mut backoff = Backoff::new(Span::from_millis(100), Span::from_secs(10), seed(&self.name));
+        let mut backoff = Backoff::new(Span::from_millis(100), self.wiring.retry_within, seed(&self.name));
         let mut told = false;
         let result = loop {
             match self.connection(&mut backoff, &mut told).await {
