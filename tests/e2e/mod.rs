@@ -11,7 +11,7 @@ mod windows;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -55,6 +55,11 @@ impl Bench {
 
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("the temporary folder can be written");
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let file = File::options().append(true).open(self.path(name));
+        file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the file is there");
     }
 
     /// What is in a file by now; nothing if it is not there.

@@ -92,8 +92,8 @@ fn a_broker_that_comes_later_is_waited_for() {
     let run = bench.start(&followed(&sink));
     run.wait_for_log("trying again");
     broker.start_again();
-    bench.write("readings.csv", &format!("{HEADER}{ONE}{TWO}"));
-    run.wait_for_log("rows_out=2");
+    bench.append("readings.csv", TWO);
+    run.wait_for_log("rows_in=2 rows_out=2");
     let ended = run.stop().well();
     assert_eq!(ended.number("out", "rows_out"), 2);
     assert_eq!(ended.dropped("out"), reasons([]));
