@@ -65,12 +65,7 @@ impl Intake {
         for (_, reason, detail) in &decoded.bad {
             self.meter.drop_rows(*reason, 1);
             if self.meter.sample(*reason, detail) {
-                tracing::warn!(
-                    source = self.name,
-                    reason = reason.word(),
-                    detail,
-                    "a message did not decode (first of this reason)"
-                );
+                tracing::warn!(reason = reason.word(), detail, "a message did not decode (first of this reason)");
             }
         }
         if self.on_bad == OnBad::Fail

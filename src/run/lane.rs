@@ -8,6 +8,7 @@ use lineside_connectors::registry::BuildContext;
 use lineside_model::{Clock, Error, Result, Span};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
+use tracing::Instrument;
 
 use super::sink_task::{self, SinkTask};
 use super::source_task::{self, SourceTask};
@@ -166,7 +167,8 @@ pub(super) fn place(
             clock,
             stop,
         )?;
-        lanes[lane_of(0)].push(move || task.run());
+        let span = tracing::info_span!("source", pipeline = plan.name, name = planned.name);
+        lanes[lane_of(0)].push(move || task.run().instrument(span));
     }
     for (&n, rows) in component.sinks.iter().zip(from_workers) {
         let planned = &plan.sinks[n];
@@ -181,7 +183,8 @@ pub(super) fn place(
         };
         let sink = (planned.planned.build)(&context);
         let task = SinkTask::new(&planned.name, planned.expire_after, sink, wiring, meter, Arc::clone(clock));
-        lanes[lane_of(0)].push(move || task.run());
+        let span = tracing::info_span!("sink", pipeline = plan.name, name = planned.name);
+        lanes[lane_of(0)].push(move || task.run().instrument(span));
     }
     for ((number, worker), inbox) in workers.into_iter().enumerate().zip(from_sources) {
         let to_sinks = component.sinks.iter().zip(&to_sinks).map(|(&n, edge)| {

@@ -186,7 +186,7 @@ impl SinkTask {
         if self.clock.now().since(self.opened_at) >= STEADY {
             self.backoff.reset();
             if std::mem::take(&mut self.lost) {
-                tracing::info!(sink = self.name, "working again");
+                tracing::info!("working again");
             }
         }
     }
@@ -218,10 +218,10 @@ impl SinkTask {
                     return Err(error);
                 }
                 if let Err(error) = self.sink.close().await {
-                    tracing::debug!(sink = self.name, %error, "did not close cleanly");
+                    tracing::debug!(%error, "did not close cleanly");
                 }
                 if !std::mem::replace(&mut self.lost, true) {
-                    tracing::warn!(sink = self.name, %error, hint = error.cure(), "failed; trying again");
+                    tracing::warn!(%error, hint = error.cure(), "failed; trying again");
                 }
                 self.meter.reconnecting();
                 tokio::select! {
@@ -252,7 +252,7 @@ impl SinkTask {
         self.meter.take_back(lost);
         self.meter.drop_rows(Reason::Undelivered, lost);
         if !self.wiring.stop.is_stopping() {
-            tracing::error!(sink = self.name, %error, hint = error.cure(), "failed for good; stopping");
+            tracing::error!(%error, hint = error.cure(), "failed for good; stopping");
             self.wiring.stop.stop();
         }
     }
@@ -266,12 +266,7 @@ impl SinkTask {
 
     fn note(&self, reason: Reason, detail: &str) {
         if self.meter.sample(reason, detail) {
-            tracing::warn!(
-                sink = self.name,
-                reason = reason.word(),
-                detail,
-                "a row was not written (first of this reason)"
-            );
+            tracing::warn!(reason = reason.word(), detail, "a row was not written (first of this reason)");
         }
     }
 }

@@ -113,11 +113,11 @@ impl SourceTask {
                 Ok(ending) => break Ok(ending),
                 Err(error) if error.is_retryable() => {
                     if !told {
-                        tracing::warn!(source = self.name, %error, hint = error.cure(), "failed; trying again");
+                        tracing::warn!(%error, hint = error.cure(), "failed; trying again");
                         told = true;
                     }
                     if let Err(error) = self.source.close().await {
-                        tracing::debug!(source = self.name, %error, "did not close cleanly");
+                        tracing::debug!(%error, "did not close cleanly");
                     }
                     self.acks.forget();
                     self.unacked = 0;
@@ -174,7 +174,7 @@ impl SourceTask {
                     if self.clock.now().since(opened_at) >= STEADY {
                         backoff.reset();
                         if std::mem::take(told) {
-                            tracing::info!(source = self.name, "working again");
+                            tracing::info!("working again");
                         }
                     }
                     if !self.take(pulled).await? {
@@ -327,7 +327,7 @@ impl SourceTask {
     async fn last_acks(&mut self) -> Result<()> {
         while !self.acks.is_quiet() {
             let Some(number) = self.wiring.answers.recv().await else {
-                tracing::warn!(source = self.name, "not everything read was confirmed; it will be read again");
+                tracing::warn!("not everything read was confirmed; it will be read again");
                 break;
             };
             self.answered(number).await?;

@@ -66,7 +66,7 @@ fn the_loop_is_closed_and_closes_again_when_the_plc_comes_back() {
     wait_until("the ovens get warm", || warm(&first));
     let mut writes = first.writes();
     drop(first);
-    run.wait_for_log("trying again source=\"plc\"");
+    run.wait_for_log("name=\"plc\"}: failed; trying again");
 
     let second = plant(port);
     wait_until("the ovens of the new PLC get warm", || warm(&second));

@@ -92,6 +92,10 @@ impl Source for FileSource {
             true => Some(Watch::new(&self.plan.folder.join(&self.plan.written))?),
             false => None,
         };
+        let path = self.plan.folder.join(&self.plan.written);
+        if self.plan.follow && !self.plan.written.contains('*') && !path.exists() {
+            tracing::info!(file = %path.display(), "the file is not there yet; waiting for it");
+        }
         let reader = self.reader(from.clone()).await?;
         self.running = Some(Running {
             reader: Some(reader),
