@@ -20,6 +20,7 @@ pub mod options;
 pub mod quality;
 pub mod reason;
 pub mod schema;
+pub mod table;
 pub mod time;
 
 pub use clock::Clock;

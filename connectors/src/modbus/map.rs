@@ -27,9 +27,9 @@ use lineside_model::{Problem, Problems};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::cells::{Cells, problem};
 use super::row::{COLUMNS, Column, Row};
 use super::value::{Kind, Order, Raw};
+use lineside_model::table::{Table as Cells, problem};
 
 /// The four address spaces of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]

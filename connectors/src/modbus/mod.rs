@@ -9,7 +9,6 @@
 //! no value, and the others go on. A gateway's own timeout should be shorter than the option `timeout`, so that it can say
 //! which unit is silent before we stop waiting.
 
-mod cells;
 mod command;
 mod connection;
 mod counters;

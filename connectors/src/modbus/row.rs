@@ -5,9 +5,9 @@ use std::path::Path;
 use lineside_model::Problems;
 use lineside_model::options::did_you_mean;
 
-use super::cells::{Cell, Cells, problem};
 use super::map::{Defaults, Table, Tag};
 use super::value::{KINDS, Kind, ORDERS, Order};
+use lineside_model::table::{Cell, Table as Cells, problem};
 
 /// The columns whose cells mean something to us, in the order of [`COLUMNS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -97,7 +97,7 @@ pub fn read(file: &Path, text: &str) -> Result<Vec<Loop>, Problems> {
     let table = Table::read(file, text, COLUMNS, REQUIRED, &mut problems);
     let mut loops = Vec::<Loop>::new();
     if REQUIRED.iter().all(|column| table.has(column)) {
-        for row in &table.rows {
+        for row in table.rows() {
             let before = problems.0.len();
             let found = Cells { table: &table, row, problems: &mut problems }.control_loop();
             if problems.0.len() > before {
@@ -113,7 +113,7 @@ pub fn read(file: &Path, text: &str) -> Result<Vec<Loop>, Problems> {
             }
             loops.push(found);
         }
-        if table.rows.is_empty() && problems.0.is_empty() {
+        if table.rows().next().is_none() && problems.0.is_empty() {
             problems.push(table.problem_with_all("the table has no loop"));
         }
     }
@@ -123,7 +123,7 @@ pub fn read(file: &Path, text: &str) -> Result<Vec<Loop>, Problems> {
 /// The cells of one row; what is wrong with a cell is noted, and a harmless value takes its place.
 struct Cells<'a> {
     table: &'a Table,
-    row: &'a Row,
+    row: Row<'a>,
     problems: &'a mut Problems,
 }
 

@@ -213,7 +213,7 @@ ok,t1,v,5,1s,,2,,,,,0,100,,,,
     "#]]
     .assert_eq(&mistakes("pid", "table = \"loops.csv\"\ntime = \"when\"", "loop,pv\n"));
     expect![[r#"
-        loops.csv:1:1: the table is empty (its columns are loop, pv, out, sp, period, form, kp, ki, kd, ti, td, n, tf, b, bias, i0, u0, u_min, u_max, rate_up, rate_down, anti_windup, tt, action)
+        loops.csv:1:1: the table has no header (the first line names the columns, such as: loop,pv,out,sp,period,form,kp,ki,kd,ti,td,n,tf,b,bias,i0,u0,u_min,u_max,rate_up,rate_down,anti_windup,tt,action)
     "#]].assert_eq(&mistakes("pid", TABLE, ""));
 }
 
