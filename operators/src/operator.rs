@@ -19,6 +19,22 @@ pub trait Emitter {
 
     /// Accounts for rows that leave the dataflow here; every row that neither goes on nor stays in state is counted so.
     fn dropped(&mut self, reason: Reason, rows: usize);
+
+    /// Hands rows on by one of several outputs, counted from 0; output 0 is that of [`Emitter::emit`]. Each output has readers and
+    /// books of its own, as if an operator of its own had put the rows out.
+    fn emit_to(&mut self, output: usize, rows: RecordBatch) -> Result<()> {
+        match output {
+            0 => self.emit(rows),
+            _ => Err(Error::internal(format!("rows were put out by output {output}, which nobody planned"))),
+        }
+    }
+
+    /// Accounts for rows in the books of one of several outputs.
+    fn dropped_from(&mut self, output: usize, reason: Reason, rows: usize) {
+        if output == 0 {
+            self.dropped(reason, rows);
+        }
+    }
 }
 
 /// A state machine over batches: given this batch, or this much time, what follows?
@@ -80,6 +96,11 @@ pub trait Operator: Send + Debug {
     /// How many rows are held in state and have neither been put out nor counted as dropped: open windows.
     fn open_rows(&self) -> u64 {
         0
+    }
+
+    /// The same in the books of one of several outputs.
+    fn open_rows_of(&self, output: usize) -> u64 {
+        if output == 0 { self.open_rows() } else { 0 }
     }
 }
 

@@ -9,7 +9,7 @@ use lineside_operators::{Emitter, Operator, Port, Snapshot};
 
 use super::{Batch, Component, Ending, Message, Watermark};
 use crate::observe::{Board, Kind, Meter, State};
-use crate::plan::{Input, Plan};
+use crate::plan::{Input, OutputOf, Plan};
 
 /// Takes what a worker hands to sinks, by the sink's place in the component.
 pub trait Outbox {
@@ -49,9 +49,16 @@ struct Slot {
     ports: Vec<PortTime>,
     watermark: Timestamp,
     idle: bool,
-    targets: Vec<Target>,
+    /// That of its own node, then those of the nodes it works for besides.
+    outputs: Vec<Output>,
     /// When the newest reading that reached it was read from the wire: the origin of what a watermark makes it emit.
     newest: Timestamp,
+}
+
+/// One node's share in an operator: where the rows go, and its books, kept as if the node had an operator of its own.
+#[derive(Debug)]
+struct Output {
+    targets: Vec<Target>,
     /// Open rows that the meter was told of.
     told_open: u64,
     meter: Arc<Meter>,
@@ -68,6 +75,9 @@ impl Worker {
     pub fn new(plan: &Plan, component: &Component, board: &Board) -> Self {
         let local = |of: &[usize], n: usize| of.iter().position(|&m| m == n);
         let mut routes = BTreeMap::<Input, Vec<Target>>::new();
+        // Targets are numbered by the operators that are built, which are fewer than the nodes where one works for several.
+        let own = |n: &usize| plan.nodes[*n].output_of.is_none();
+        let built = component.nodes.iter().copied().filter(own).collect::<Vec<_>>();
         let mut targets = vec![Vec::new(); component.nodes.len()];
         let mut connect = |input: Input, target: Target| match input {
             Input::Node(n) => {
@@ -77,32 +87,36 @@ impl Worker {
             }
             Input::Source(_) | Input::DeadLetters(_) => routes.entry(input).or_default().push(target),
         };
-        for (at, &n) in component.nodes.iter().enumerate() {
+        for (slot, &n) in built.iter().enumerate() {
             for (port, &input) in plan.nodes[n].inputs.iter().enumerate() {
-                connect(input, Target::Node(at, port));
+                connect(input, Target::Node(slot, port));
             }
         }
         for (at, &n) in component.sinks.iter().enumerate() {
             connect(plan.sinks[n].input, Target::Sink(at));
         }
-        let nodes = (component.nodes.iter().zip(targets))
-            .map(|(&n, targets)| {
-                let planned = &plan.nodes[n];
-                Slot {
-                    operator: (planned.operator.build)(),
-                    ports: vec![PortTime { watermark: Timestamp::MIN, idle: false }; planned.inputs.len()],
-                    watermark: Timestamp::MIN,
-                    idle: false,
-                    targets,
-                    newest: Timestamp::MIN,
-                    told_open: 0,
-                    meter: (board.find(Kind::Operator, &planned.name).cloned())
-                        .unwrap_or_else(|| Arc::new(Meter::new(Kind::Operator, &planned.name))),
-                }
+        let mut outputs = built.iter().map(|_| BTreeMap::new()).collect::<Vec<_>>();
+        for (&n, targets) in component.nodes.iter().zip(targets) {
+            let OutputOf { node, output } = plan.nodes[n].output_of.unwrap_or(OutputOf { node: n, output: 0 });
+            let name = &plan.nodes[n].name;
+            let meter = board.find(Kind::Operator, name).cloned();
+            let meter = meter.unwrap_or_else(|| Arc::new(Meter::new(Kind::Operator, name)));
+            if let Some(slot) = local(&built, node) {
+                outputs[slot].insert(output, Output { targets, told_open: 0, meter });
+            }
+        }
+        let nodes = (built.iter().zip(outputs))
+            .map(|(&n, outputs)| Slot {
+                operator: (plan.nodes[n].operator.build)(),
+                ports: vec![PortTime { watermark: Timestamp::MIN, idle: false }; plan.nodes[n].inputs.len()],
+                watermark: Timestamp::MIN,
+                idle: false,
+                outputs: outputs.into_values().collect(),
+                newest: Timestamp::MIN,
             })
             .collect::<Vec<_>>();
         let ending = routes.keys().map(|input| (*input, None)).collect();
-        nodes.iter().for_each(|slot| slot.meter.set_state(State::Running));
+        nodes.iter().for_each(|slot| slot.set_state(State::Running));
         let mut worker = Self { nodes, routes, below: BTreeMap::new(), ending, sinks: component.sinks.len() };
         for &source in &component.sources {
             let below = worker.sinks_below(source);
@@ -122,7 +136,7 @@ impl Worker {
         while let Some(target) = open.pop() {
             match target {
                 Target::Sink(n) => found.push(n),
-                Target::Node(n, _) if !std::mem::replace(&mut seen[n], true) => open.extend(&self.nodes[n].targets),
+                Target::Node(n, _) if !std::mem::replace(&mut seen[n], true) => open.extend(self.nodes[n].targets()),
                 Target::Node(..) => {}
             }
         }
@@ -228,7 +242,7 @@ impl Worker {
             if stopped {
                 self.give_up_open_rows();
             }
-            self.nodes.iter().for_each(|slot| slot.meter.set_state(State::Ended));
+            self.nodes.iter().for_each(|slot| slot.set_state(State::Ended));
             for sink in 0..self.sinks {
                 out.push(sink, Message::End(if stopped { Ending::Stopped } else { Ending::Complete }));
             }
@@ -239,18 +253,17 @@ impl Worker {
     /// Tells the meters how many rows are in open windows.
     fn note_open_rows(&mut self) {
         for slot in &mut self.nodes {
-            let open = slot.operator.open_rows();
-            slot.meter.move_open_rows(slot.told_open, open);
-            slot.told_open = open;
+            for (n, output) in slot.outputs.iter_mut().enumerate() {
+                output.tell_open(slot.operator.open_rows_of(n));
+            }
         }
     }
 
     /// Windows that are open at a stop are not complete: their rows are counted.
     fn give_up_open_rows(&mut self) {
-        for slot in &mut self.nodes {
-            slot.meter.drop_rows(Reason::Open, usize::try_from(slot.told_open).unwrap_or(usize::MAX));
-            slot.meter.move_open_rows(slot.told_open, 0);
-            slot.told_open = 0;
+        for output in self.nodes.iter_mut().flat_map(|slot| &mut slot.outputs) {
+            output.meter.drop_rows(Reason::Open, usize::try_from(output.told_open).unwrap_or(usize::MAX));
+            output.tell_open(0);
         }
     }
 }
@@ -286,7 +299,7 @@ impl Flow<'_> {
             Target::Node(n, port) => {
                 let slot = &mut self.nodes[n - self.base];
                 slot.newest = slot.newest.max(self.origin);
-                slot.meter.rows_in(rows.num_rows());
+                slot.outputs.iter().for_each(|output| output.meter.rows_in(rows.num_rows()));
                 self.run(n, |operator, out| operator.process(port, rows, out))
             }
         }
@@ -301,7 +314,7 @@ impl Flow<'_> {
                     self.origin = self.nodes[n - self.base].newest;
                     self.run(n, |operator, out| operator.advance(at, out))?;
                 }
-                let targets = self.nodes[n - self.base].targets.clone();
+                let targets = self.nodes[n - self.base].targets().copied().collect::<Vec<_>>();
                 self.hand_on_time(&targets, forward)?;
             }
         }
@@ -313,14 +326,30 @@ impl Flow<'_> {
         let Some(slot) = before.last_mut() else { return Ok(()) };
         let mut below = Below {
             flow: Flow { base: n + 1, nodes: behind, out: &mut *self.out, origin: self.origin },
-            targets: &slot.targets,
-            meter: &slot.meter,
+            outputs: &slot.outputs,
         };
-        act(slot.operator.as_mut(), &mut below).map_err(|e| e.of(format_args!("operator \"{}\"", slot.meter.name)))
+        let name = slot.outputs.first().map_or("", |output| output.meter.name.as_str());
+        act(slot.operator.as_mut(), &mut below).map_err(|e| e.of(format_args!("operator \"{name}\"")))
+    }
+}
+
+impl Output {
+    fn tell_open(&mut self, rows: u64) {
+        self.meter.move_open_rows(self.told_open, rows);
+        self.told_open = rows;
     }
 }
 
 impl Slot {
+    /// Who reads any of its outputs.
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.outputs.iter().flat_map(|output| &output.targets)
+    }
+
+    fn set_state(&self, state: State) {
+        self.outputs.iter().for_each(|output| output.meter.set_state(state));
+    }
+
     /// A port heard of time. The operator's own watermark is the least of all ports that are not idle; what changes of it, if
     /// anything, is to be acted on and handed on.
     fn hear(&mut self, port: Port, watermark: Watermark) -> Option<Watermark> {
@@ -340,7 +369,7 @@ impl Slot {
         match least {
             Some(least) if least > self.watermark => {
                 self.watermark = least;
-                self.meter.set_watermark(least);
+                self.outputs.iter().for_each(|output| output.meter.set_watermark(least));
                 Some(Watermark::At(least))
             }
             Some(_) if was_idle => Some(Watermark::At(self.watermark)),
@@ -353,17 +382,28 @@ impl Slot {
 /// What a running operator emits into.
 struct Below<'a, 'b> {
     flow: Flow<'b>,
-    targets: &'a [Target],
-    meter: &'a Meter,
+    outputs: &'a [Output],
 }
 
 impl Emitter for Below<'_, '_> {
     fn emit(&mut self, rows: RecordBatch) -> Result<()> {
-        self.meter.rows_out(rows.num_rows());
-        self.flow.hand_on(self.targets, rows)
+        self.emit_to(0, rows)
     }
 
     fn dropped(&mut self, reason: Reason, rows: usize) {
-        self.meter.drop_rows(reason, rows);
+        self.dropped_from(0, reason, rows);
+    }
+
+    fn emit_to(&mut self, output: usize, rows: RecordBatch) -> Result<()> {
+        let found = self.outputs.get(output);
+        let output = found.ok_or_else(|| Error::internal(format!("nobody planned an output {output}")))?;
+        output.meter.rows_out(rows.num_rows());
+        self.flow.hand_on(&output.targets, rows)
+    }
+
+    fn dropped_from(&mut self, output: usize, reason: Reason, rows: usize) {
+        if let Some(output) = self.outputs.get(output) {
+            output.meter.drop_rows(reason, rows);
+        }
     }
 }

@@ -193,7 +193,7 @@ impl<'a> Builder<'a> {
             }
             None => operator.times.clear(),
         }
-        let node = NodePlan { name, inputs, lineage: Vec::new(), operator };
+        let node = NodePlan { name, inputs, lineage: Vec::new(), operator, output_of: None };
         Some(self.push(node))
     }
 
@@ -242,7 +242,7 @@ impl<'a> Builder<'a> {
         for step in planned.steps {
             let name = if steps == 1 { object.name.clone() } else { format!("{}/{}", object.name, step.label) };
             let inputs = step.inputs.iter().map(resolve).collect::<Option<Vec<_>>>()?;
-            self.push(NodePlan { name, inputs, lineage: step.lineage, operator: step.operator });
+            self.push(NodePlan { name, inputs, lineage: step.lineage, operator: step.operator, output_of: None });
         }
         Some(output)
     }

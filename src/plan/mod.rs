@@ -131,6 +131,17 @@ pub struct NodePlan {
     pub lineage: Vec<Vec<(String, String)>>,
     /// The operator.
     pub operator: PlannedOperator,
+    /// The operator that puts out the rows of this node, if that is not its own: then its own is never built.
+    pub output_of: Option<OutputOf>,
+}
+
+/// One output of a node whose operator has several. The node it belongs to comes first in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputOf {
+    /// The node whose operator runs. It reads what this one reads.
+    pub node: usize,
+    /// Which of its outputs, from 1; output 0 is that of the node itself.
+    pub output: usize,
 }
 
 /// One sink.
