@@ -66,10 +66,11 @@ impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let (best, present) = (self.best.as_mut_slice(), self.present.as_mut_slice());
         K::each(rows, |slot, _, value| {
-            if !present[slot] || Self::beats(value, K::see(&best[slot])) {
+            // Both are worked out, and for numbers the choice is a move: which reading is the least is not to be foretold.
+            if !present[slot] | Self::beats(value, K::see(&best[slot])) {
                 K::keep(&mut best[slot], value);
-                present[slot] = true;
             }
+            present[slot] = true;
         })
     }
 

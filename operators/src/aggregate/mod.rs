@@ -14,8 +14,10 @@ mod extreme;
 mod first_last;
 mod percentile;
 mod rows;
+mod share;
 mod stddev;
 mod sum;
+mod summary;
 mod tdigest;
 mod values;
 
@@ -30,6 +32,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use rows::Rows;
+pub(crate) use share::{Shared, Statistic};
 
 /// What is computed over the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -188,11 +191,18 @@ pub(crate) trait Partial: Any + Send + Debug {
     /// Takes rows, each into its slot, in the order of arrival.
     fn update(&mut self, rows: &Rows<'_>) -> Result<()>;
 
-    /// Takes the slots of `other` (of the same kind, over another stretch of time): its slot `i` goes into slot `map[i]`.
+    /// Takes the slots of `other` (of the same kind, over another stretch of time): its slot `i` goes into slot `map[i]`. A slot
+    /// without rows may go anywhere and changes nothing there.
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()>;
 
     /// The results of all slots, in their order.
     fn emit(&self) -> Result<ArrayRef>;
+
+    /// One of several results that can be read off the partial.
+    fn emit_statistic(&self, statistic: Statistic) -> Result<ArrayRef> {
+        debug_assert_eq!(statistic, Statistic::Whole, "it has one result");
+        self.emit()
+    }
 
     /// Whether the partial is as large as the readings themselves, so that keeping merged copies of it does not pay.
     fn is_holistic(&self) -> bool {

@@ -8,6 +8,7 @@
 //! | reading at 3 s | counted as late: its windows are closed |
 //! | watermark 15 s | the window `[5 s, 15 s)` with two readings |
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,14 +21,14 @@ use serde::{Deserialize, Serialize};
 use super::assign::{Grid, TIME_LIMIT};
 use super::keys::{self, Keys};
 use super::output::Output;
-use super::runs::{Place, Run, cut, regroup};
+use super::runs::{Place, Run, Stretch, cut, regrouped, stretches};
 use super::slice::{Slice, SliceState};
 use super::sliding::Sliding;
-use crate::aggregate::{AggregateFunction, Partial, Rows, partial};
+use crate::aggregate::{Partial, Rows, Shared};
 use crate::{Emitter, Operator, Port, Snapshot};
 
 const KIND: &str = "window";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// So many keys may be remembered beyond twice those of open windows.
 const KEYS_SPARE: usize = 1024;
 
@@ -41,23 +42,16 @@ pub(super) struct Layout {
     pub(super) key_types: Vec<DataType>,
     /// Columns that aggregates read, and the type they are cast to once for all.
     pub(super) values: Vec<(usize, DataType)>,
-    /// Each aggregate, and which of `values` it reads.
-    pub(super) aggregates: Vec<(AggregateFunction, Option<usize>)>,
+    /// What is kept for the aggregates, and which of `values` it reads.
+    pub(super) shared: Shared,
     pub(super) output: SchemaRef,
-}
-
-impl Layout {
-    pub(super) fn partials(&self) -> Result<Vec<Box<dyn Partial>>> {
-        let values = |at: Option<usize>| at.map(|at| &self.values[at].1);
-        self.aggregates.iter().map(|(function, at)| partial(function, values(*at))).collect()
-    }
 }
 
 /// Aggregates over tumbling and hopping windows.
 #[derive(Debug)]
 pub(super) struct WindowAggregate {
     layout: Arc<Layout>,
-    /// One empty partial for each aggregate.
+    /// The partials that are kept, empty.
     empty: Vec<Box<dyn Partial>>,
     keys: Box<dyn Keys>,
     /// Slices that have rows and belong to an open window.
@@ -91,7 +85,7 @@ struct WindowState {
 impl WindowAggregate {
     pub(super) fn new(layout: Arc<Layout>) -> Result<Self> {
         Ok(Self {
-            empty: layout.partials()?,
+            empty: layout.shared.build(&layout.values)?,
             keys: keys::keys(&layout.key_types)?,
             layout,
             slices: BTreeMap::new(),
@@ -123,15 +117,19 @@ impl WindowAggregate {
                 out.dropped(Reason::Late, rows.len());
                 continue;
             }
-            let slice = self.slices.entry(number).or_insert_with(|| Slice::empty(&self.empty));
-            let known = slice.keys().len();
-            slice.update(&batch.ids[rows.clone()], slots, |aggregate, slots| Rows {
+            if !self.slices.contains_key(&number) {
+                let before = self.slices.range(..number).next_back().map(|(_, slice)| slice);
+                self.slices.insert(number, Slice::after(before, self.keys.len(), &self.empty));
+            }
+            let Some(slice) = self.slices.get_mut(&number) else { continue };
+            let live = slice.live();
+            slice.update(&batch.ids[rows.clone()], self.keys.len(), slots, |partial, slots| Rows {
                 slots,
-                times: &batch.times[rows.clone()],
-                column: layout.aggregates[aggregate].1.map(|at| batch.values[at].as_ref()),
+                times: &batch.times.values()[rows.clone()],
+                column: layout.shared.partials[partial].1.map(|at| batch.values[at].as_ref()),
                 start: rows.start,
             })?;
-            self.entries += slice.keys().len() - known;
+            self.entries += slice.live() - live;
             self.rows += rows.len() as u64;
             self.sliding.touched(number);
         }
@@ -141,17 +139,17 @@ impl WindowAggregate {
     /// Puts out the windows before `open`, skipping those without rows.
     fn close(&mut self, open: i64, out: &mut dyn Emitter) -> Result<()> {
         let grid = self.layout.grid;
-        let mut closed = Output::new(SchemaRef::clone(&self.layout.output), self.empty.len());
+        let mut closed = Output::new(SchemaRef::clone(&self.layout.output), self.layout.shared.results.len());
         while let Some(first) = self.slices.first_entry() {
             let window = self.next.max(grid.first_window(*first.key()));
             if window >= open {
                 break;
             }
             if grid.slices_per_window() == 1 {
-                closed.push(&grid.bounds(window), first.get())?;
+                closed.push(&grid.bounds(window), first.get(), &self.layout.shared.results)?;
             } else {
                 let whole = self.sliding.window(&self.slices, grid.slices_of(window), &self.empty)?;
-                closed.push(&grid.bounds(window), &whole)?;
+                closed.push(&grid.bounds(window), &whole, &self.layout.shared.results)?;
             }
             self.next = window + 1;
             while let Some(first) = self.slices.first_entry()
@@ -159,7 +157,7 @@ impl WindowAggregate {
             {
                 let slice = first.remove();
                 self.rows = self.rows.saturating_sub(slice.rows());
-                self.entries -= slice.keys().len();
+                self.entries -= slice.live();
             }
             if closed.is_full() {
                 closed.flush(self.keys.as_ref(), out)?;
@@ -175,7 +173,7 @@ impl WindowAggregate {
             return Ok(());
         }
         let mut map = vec![0; self.keys.len()];
-        self.slices.values().flat_map(Slice::keys).for_each(|id| map[*id as usize] = 1);
+        self.slices.values().flat_map(Slice::keys).for_each(|id| map[id as usize] = 1);
         let live = (0u32..).zip(&map).filter(|(_, used)| **used == 1).map(|(id, _)| id).collect::<Vec<_>>();
         self.keys = keys::numbered(&self.layout.key_types, &self.keys.columns(&live)?, live.len())?;
         for (new, old) in (0u32..).zip(&live) {
@@ -189,9 +187,25 @@ impl WindowAggregate {
 
 /// A batch as the slices take it.
 struct Batch<'a> {
-    ids: &'a [u32],
-    times: &'a [i64],
+    ids: Cow<'a, [u32]>,
+    times: TimestampMicrosecondArray,
     values: Vec<ArrayRef>,
+}
+
+impl Batch<'_> {
+    /// These rows, in this order.
+    fn take(&self, order: &[u32]) -> Result<Batch<'static>> {
+        let rows = UInt32Array::from(order.to_vec());
+        Ok(Batch {
+            ids: order.iter().map(|row| self.ids[*row as usize]).collect(),
+            times: take(&self.times, &rows, None)?.as_primitive::<TimestampMicrosecondType>().clone(),
+            values: self
+                .values
+                .iter()
+                .map(|column| take(column, &rows, None))
+                .collect::<std::result::Result<_, _>>()?,
+        })
+    }
 }
 
 impl Operator for WindowAggregate {
@@ -199,7 +213,7 @@ impl Operator for WindowAggregate {
         let layout = Arc::clone(&self.layout);
         let Scratch { mut runs, mut ids, mut slots } = std::mem::take(&mut self.scratch);
         let times = rows.column(layout.time).as_primitive_opt::<TimestampMicrosecondType>();
-        let mut times: TimestampMicrosecondArray =
+        let times: TimestampMicrosecondArray =
             times.ok_or_else(|| Error::internal("the time column has no microseconds"))?.clone();
         cut(&times, &layout.grid, &mut runs);
         ids.clear();
@@ -209,16 +223,18 @@ impl Operator for WindowAggregate {
             let column = rows.column(*column);
             if column.data_type() == data_type { Ok(ArrayRef::clone(column)) } else { cast(column, data_type) }
         };
-        let mut values = layout.values.iter().map(as_read).collect::<std::result::Result<Vec<_>, _>>()?;
-        if let Some(order) = regroup(&mut runs, rows.num_rows()) {
-            ids = order.iter().map(|row| ids[*row as usize]).collect();
-            let order = UInt32Array::from(order);
-            times = take(&times, &order, None)?.as_primitive::<TimestampMicrosecondType>().clone();
-            for column in &mut values {
-                *column = take(column, &order, None)?;
+        let values = layout.values.iter().map(as_read).collect::<std::result::Result<Vec<_>, _>>()?;
+        let batch = Batch { ids: Cow::Borrowed(&ids), times, values };
+        for stretch in stretches(&runs) {
+            match stretch {
+                Stretch::Straight(runs) => self.update(runs, &batch, &mut slots, out)?,
+                Stretch::Scattered(runs) => {
+                    let (order, runs) = regrouped(runs);
+                    self.update(&runs, &batch.take(&order)?, &mut slots, out)?;
+                }
             }
         }
-        self.update(&runs, &Batch { ids: &ids, times: times.values(), values }, &mut slots, out)?;
+        drop(batch);
         self.scratch = Scratch { runs, ids, slots };
         Ok(())
     }
@@ -256,7 +272,7 @@ impl Operator for WindowAggregate {
             }
             let slice = Slice::load(slice, &fresh.empty, fresh.keys.len())?;
             fresh.rows = fresh.rows.saturating_add(slice.rows());
-            fresh.entries += slice.keys().len();
+            fresh.entries += slice.live();
             fresh.slices.insert(*number, slice);
         }
         *self = fresh;

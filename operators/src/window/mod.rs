@@ -25,8 +25,8 @@ use lineside_model::{Problem, Problems, Span};
 
 use self::aggregate::{Layout, WindowAggregate};
 use self::assign::{Grid, SPAN_LIMIT};
-use crate::aggregate::update_type;
 pub use crate::aggregate::{AggregateFunction, result_type};
+use crate::aggregate::{Shared, update_type};
 use crate::{PlannedOperator, TimeColumn};
 
 /// The column of a window's first moment.
@@ -94,7 +94,7 @@ pub struct WindowSpec {
 }
 
 /// Checks a windowed aggregation over an input. It puts out `window_start`, `window_end`, the keys and the aggregates, in the
-/// order of `window_end`, and within a window in the order in which keys first appeared.
+/// order of `window_end`, and within a window in the order in which keys were first seen.
 ///
 /// # Errors
 /// Everything that is wrong, at once.
@@ -159,8 +159,8 @@ pub fn plan(spec: WindowSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
         time_delay: spec.time_delay,
         keys: spec.keys,
         key_types,
+        shared: Shared::of(&aggregates, &values),
         values,
-        aggregates,
         output: SchemaRef::clone(&output),
     });
     // Once here, so that what could not be built is told now and not by a worker.

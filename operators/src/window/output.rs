@@ -11,6 +11,7 @@ use lineside_model::Result;
 use super::keys::Keys;
 use super::slice::Slice;
 use crate::Emitter;
+use crate::aggregate::Statistic;
 
 /// The most rows of a batch.
 const BATCH_ROWS: usize = 8192;
@@ -40,14 +41,14 @@ impl Output {
         }
     }
 
-    /// Adds a closed window.
-    pub(super) fn push(&mut self, bounds: &Range<i64>, window: &Slice) -> Result<()> {
-        let rows = self.ids.len() + window.keys().len();
-        self.ids.extend_from_slice(window.keys());
-        self.starts.resize(rows, bounds.start);
-        self.ends.resize(rows, bounds.end);
-        for (pieces, partial) in self.aggregates.iter_mut().zip(window.partials()) {
-            pieces.push(partial.emit()?);
+    /// Adds a closed window, with these results of its aggregates.
+    pub(super) fn push(&mut self, bounds: &Range<i64>, window: &Slice, results: &[(usize, Statistic)]) -> Result<()> {
+        let (keys, columns) = window.emit(results)?;
+        self.ids.extend_from_slice(&keys);
+        self.starts.resize(self.ids.len(), bounds.start);
+        self.ends.resize(self.ids.len(), bounds.end);
+        for (pieces, column) in self.aggregates.iter_mut().zip(columns) {
+            pieces.push(column);
         }
         Ok(())
     }

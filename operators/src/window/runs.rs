@@ -1,7 +1,8 @@
 //! A batch, cut into runs of rows of the same slice.
 //!
-//! Readings mostly come in the order of time, so that a batch is a few long runs. One that jumps between slices with
-//! nearly every row is put into the order of slices first, keeping the order of arrival within each.
+//! Readings mostly come nearly in the order of time, so that a batch is a few long runs, with some back and forth where one
+//! slice ends and the next begins. Rows that jump between slices are put into the order of slices first, keeping the order of
+//! arrival within each.
 
 use std::ops::Range;
 
@@ -10,10 +11,10 @@ use lineside_model::Reason;
 
 use super::assign::{Grid, TIME_LIMIT};
 
-/// A batch of fewer than so many runs is left as it is.
-const RUNS_FEW: usize = 16;
-/// So is one whose runs are at least this long on average.
-const RUN_LONG: usize = 16;
+/// A run of at least so many rows is left where it is.
+const RUN_LONG: usize = 64;
+/// So are fewer than so many short ones next to each other.
+const RUNS_FEW: usize = 8;
 
 /// Rows next to each other that belong to the same place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +62,10 @@ fn cut_valid(values: &[i64], offset: usize, grid: &Grid, runs: &mut Vec<Run>) {
         } else {
             let slice = grid.slice_of(*time);
             let times = grid.times_of(slice);
-            let after = values[row + 1..].iter().take_while(|time| times.contains(*time));
-            (Place::Slice(slice), 1 + after.count())
+            let length = times.end.abs_diff(times.start);
+            // One comparison: what is before the start wraps to something very large.
+            let within = |time: &&i64| time.wrapping_sub(times.start).cast_unsigned() < length;
+            (Place::Slice(slice), 1 + values[row + 1..].iter().take_while(within).count())
         };
         push(runs, place, offset + row..offset + row + len);
         row += len;
@@ -76,21 +79,37 @@ fn push(runs: &mut Vec<Run>, place: Place, rows: Range<usize>) {
     }
 }
 
-/// If the runs are many and short: the order of rows that makes them few, and the runs in that order.
-pub(super) fn regroup(runs: &mut Vec<Run>, rows: usize) -> Option<Vec<u32>> {
-    if runs.len() < RUNS_FEW || rows / runs.len() >= RUN_LONG {
-        return None;
-    }
+/// Runs next to each other that are taken together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stretch<'a> {
+    /// One by one.
+    Straight(&'a [Run]),
+    /// Many short ones, to be [`regrouped`].
+    Scattered(&'a [Run]),
+}
+
+/// Finds where runs are many and short.
+pub(super) fn stretches(runs: &[Run]) -> impl Iterator<Item = Stretch<'_>> {
+    let is_short = |run: &Run| run.rows.len() < RUN_LONG;
+    runs.chunk_by(move |one, next| is_short(one) == is_short(next)).map(move |runs| match is_short(&runs[0]) {
+        true if runs.len() >= RUNS_FEW => Stretch::Scattered(runs),
+        _ => Stretch::Straight(runs),
+    })
+}
+
+/// The order of rows that makes runs few, and the runs in that order.
+pub(super) fn regrouped(runs: &[Run]) -> (Vec<u32>, Vec<Run>) {
+    let mut sorted = runs.to_vec();
     // The sort is stable.
-    runs.sort_by_key(|run| run.place);
-    let order = runs.iter().flat_map(|run| run.rows.clone()).map(|row| row as u32).collect();
-    let mut start = 0;
-    for run in std::mem::take(runs) {
+    sorted.sort_by_key(|run| run.place);
+    let order = sorted.iter().flat_map(|run| run.rows.clone()).map(|row| row as u32).collect();
+    let (mut start, mut few) = (0, Vec::new());
+    for run in sorted {
         let len = run.rows.len();
-        push(runs, run.place, start..start + len);
+        push(&mut few, run.place, start..start + len);
         start += len;
     }
-    Some(order)
+    (order, few)
 }
 
 #[cfg(test)]
@@ -120,11 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn a_scattered_batch_is_grouped_in_the_order_of_arrival() {
-        let mut runs = cut_all((0..20).map(|n| Some(n % 2 * 10)).collect());
-        let order = regroup(&mut runs, 20).expect("twenty runs of one row are scattered");
-        assert_eq!(order[..3], [0, 2, 4]);
-        assert_eq!(order[10..13], [1, 3, 5]);
-        assert_eq!(runs.iter().map(|run| run.rows.clone()).collect::<Vec<_>>(), [0..10, 10..20]);
+    fn scattered_rows_are_grouped_in_the_order_of_arrival() {
+        let times = (0..100).map(|n| Some(n / 99)).chain((0..20).map(|n| Some(n % 2 * 10)));
+        let runs = cut_all(times.collect());
+        let [Stretch::Straight(long), Stretch::Scattered(short)] = stretches(&runs).collect::<Vec<_>>()[..] else {
+            panic!("a long run and twenty of one row: {runs:?}");
+        };
+        assert_eq!(long[0].rows, 0..101);
+        let (order, runs) = regrouped(short);
+        assert_eq!(order[..3], [102, 104, 106]);
+        assert_eq!(order[9..12], [101, 103, 105]);
+        assert_eq!(runs.iter().map(|run| run.rows.clone()).collect::<Vec<_>>(), [0..9, 9..19]);
     }
 }

@@ -1,13 +1,14 @@
 //! A stretch of time in which every reading belongs to the same windows: columnar partials of all keys present in it.
 //!
-//! Only keys that occur take room. A key has a number in the whole operator ([`super::keys`]) and, in each slice it occurs in,
-//! a slot, given in the order of first appearance.
+//! A key has a number in the whole operator ([`super::keys`]) and, in each slice it occurs in, a slot ([`super::slots`]).
 
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::take;
 use lineside_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::slots::Slots;
-use crate::aggregate::{Partial, Rows};
+use super::slots::{NONE, Slots};
+use crate::aggregate::{Partial, Rows, Statistic};
 
 /// Partials of a stretch of time.
 #[derive(Debug)]
@@ -40,6 +41,12 @@ impl Slice {
         Self { rows: 0, slots: Slots::default(), partials: like.iter().map(|partial| partial.fresh()).collect() }
     }
 
+    /// Nothing yet, in a stretch of time like that of `before`: `known` is how many keys there are.
+    pub(super) fn after(before: Option<&Self>, known: usize, like: &[Box<dyn Partial>]) -> Self {
+        let direct = before.is_none_or(|before| before.slots.is_full(known));
+        Self { slots: Slots::new(direct), ..Self::empty(like) }
+    }
+
     /// A copy of all but the holistic aggregates.
     pub(super) fn combinable(&self) -> Self {
         let copy = |partial: &dyn Partial| {
@@ -62,26 +69,41 @@ impl Slice {
         self.rows
     }
 
-    /// The number of the key of each slot.
-    pub(super) fn keys(&self) -> &[u32] {
-        self.slots.keys()
+    /// How many keys occur.
+    pub(super) fn live(&self) -> usize {
+        self.slots.live()
     }
 
-    /// The aggregates.
-    pub(super) fn partials(&self) -> &[Box<dyn Partial>] {
-        &self.partials
+    /// The numbers of the keys that occur.
+    pub(super) fn keys(&self) -> impl Iterator<Item = u32> {
+        self.slots.keys().iter().copied().filter(|key| *key != NONE)
+    }
+
+    /// The keys that occur, rising, and `results` of the aggregates for each: which aggregate, and what of it.
+    pub(super) fn emit(&self, results: &[(usize, Statistic)]) -> Result<(Vec<u32>, Vec<ArrayRef>)> {
+        let (keys, slots) = self.slots.rising();
+        let slots = slots.map(UInt32Array::from);
+        let result = |(partial, statistic): &(usize, Statistic)| {
+            let all = self.partials[*partial].emit_statistic(*statistic)?;
+            match &slots {
+                Some(slots) => Ok(take(&all, slots, None)?),
+                None => Ok(all),
+            }
+        };
+        Ok((keys, results.iter().map(result).collect::<Result<_>>()?))
     }
 
     /// Takes rows: finds the slots of their keys and hands each aggregate its column through `rows_of(aggregate, slots)`.
+    /// `known` is how many keys there are.
     pub(super) fn update<'a>(
         &mut self,
-        ids: &[u32],
+        ids: &'a [u32],
+        known: usize,
         slots: &'a mut Vec<u32>,
         rows_of: impl Fn(usize, &'a [u32]) -> Rows<'a>,
     ) -> Result<()> {
-        self.slots.find(ids, slots);
+        let slots = self.slots.find(ids, known, slots);
         self.rows += ids.len() as u64;
-        let slots: &'a [u32] = slots;
         for (n, partial) in self.partials.iter_mut().enumerate() {
             partial.resize(self.slots.keys().len());
             partial.update(&rows_of(n, slots))?;
@@ -91,11 +113,10 @@ impl Slice {
 
     /// Takes `part` of the aggregates of another slice.
     pub(super) fn merge(&mut self, other: &Self, part: Part) -> Result<()> {
-        let mut map = Vec::new();
-        self.slots.find(other.slots.keys(), &mut map);
         if part == Part::Combinable {
             self.rows = self.rows.saturating_add(other.rows);
         }
+        let Some(map) = self.slots.find_all(&other.slots) else { return Ok(()) };
         for (mine, other) in self.partials.iter_mut().zip(&other.partials) {
             mine.resize(self.slots.keys().len());
             if mine.is_holistic() == (part == Part::Holistic) {
@@ -107,9 +128,7 @@ impl Slice {
 
     /// Gives every key the number `map` has for it.
     pub(super) fn renumber(&mut self, map: &[u32]) {
-        let keys = self.slots.keys().iter().map(|id| map[*id as usize]).collect::<Vec<_>>();
-        self.slots = Slots::default();
-        self.slots.find(&keys, &mut Vec::new());
+        self.slots.renumber(map);
     }
 
     /// For a snapshot.
@@ -120,15 +139,12 @@ impl Slice {
 
     /// From a snapshot, for the aggregates of `like` and `keys` keys.
     pub(super) fn load(state: &SliceState, like: &[Box<dyn Partial>], keys: usize) -> Result<Self> {
-        let mut slice = Self::empty(like);
-        slice.rows = state.rows;
-        slice.slots.find(&state.keys, &mut Vec::new());
-        let sound = state.keys.iter().all(|key| (*key as usize) < keys)
-            && slice.slots.keys().len() == state.keys.len()
-            && state.partials.len() == like.len();
-        if !sound {
+        let slots = Slots::of(state.keys.clone());
+        let known = state.keys.iter().all(|key| *key == NONE || (*key as usize) < keys);
+        let (Some(slots), true, true) = (slots, known, state.partials.len() == like.len()) else {
             return Err(Error::data("saved state of a window is damaged: its keys do not fit"));
-        }
+        };
+        let mut slice = Self { rows: state.rows, slots, ..Self::empty(like) };
         for (partial, bytes) in slice.partials.iter_mut().zip(&state.partials) {
             partial.load(bytes, state.keys.len())?;
         }

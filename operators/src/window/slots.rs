@@ -1,31 +1,72 @@
 //! Which place a key has in one slice.
 //!
-//! A slice holds only the keys that occur in it. Where their numbers lie close together they are looked up in an array,
-//! the rest in a map, so that a slice with a few of very many keys stays small.
+//! Mostly all keys occur in every slice: sensors that report each second. Then the place of a key is its number, and nothing is
+//! looked up. A slice in which few of many keys occur holds only those: their places are given in the order of appearance and
+//! looked up, in an array where their numbers lie close together, else in a map, so that such a slice stays small.
 
 use hashbrown::HashMap;
 
-const NONE: u32 = u32::MAX;
+/// The key of a slot that has none, the slot of a key that has none.
+pub(super) const NONE: u32 = u32::MAX;
 /// The array has at least so many entries for each key that occurs, or is at most [`SPARSE_MIN`] long.
 const ENTRIES_PER_KEY: usize = 16;
 const SPARSE_MIN: usize = 256;
+/// A slice of keys that are their own slots has at most so many slots for each key that occurs, beyond [`DIRECT_MIN`].
+const SLOTS_PER_KEY: usize = 4;
+const DIRECT_MIN: usize = 64;
 
-/// Slots of keys, in the order of their first appearance.
+/// Slots of keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slots {
+    /// The key of each slot, [`NONE`] where there is none.
     keys: Vec<u32>,
+    /// How many slots have a key.
+    live: usize,
+    /// Whether every key is its own slot.
+    direct: bool,
     dense: Vec<u32>,
     sparse: HashMap<u32, u32>,
 }
 
 impl Slots {
-    /// The number of the key in each slot.
+    /// No slots yet; `direct` if most of the keys are expected to occur.
+    pub(super) fn new(direct: bool) -> Self {
+        Self { direct, ..Self::default() }
+    }
+
+    /// Slots as they were saved; `None` if a key has two.
+    pub(super) fn of(keys: Vec<u32>) -> Option<Self> {
+        let mut slots = Self { keys, ..Self::default() };
+        slots.index();
+        let distinct = slots.dense.iter().filter(|slot| **slot != NONE).count() + slots.sparse.len();
+        (distinct == slots.live).then_some(slots)
+    }
+
+    /// The number of the key in each slot, [`NONE`] where there is none.
     pub(super) fn keys(&self) -> &[u32] {
         &self.keys
     }
 
-    /// The slot of each key, giving new ones to new keys.
-    pub(super) fn find(&mut self, ids: &[u32], slots: &mut Vec<u32>) {
+    /// How many slots have a key.
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Whether many of `known` keys occur.
+    pub(super) fn is_full(&self, known: usize) -> bool {
+        many(self.live, known)
+    }
+
+    /// The slot of each key, giving new ones to new keys. `known` is how many keys there are, each less than that.
+    pub(super) fn find<'a>(&mut self, ids: &'a [u32], known: usize, slots: &'a mut Vec<u32>) -> &'a [u32] {
+        if self.direct && known > self.keys.len() && !many(self.live.max(ids.len()), known) {
+            self.direct = false;
+            self.index();
+        }
+        if self.direct {
+            self.claim(ids, known);
+            return ids;
+        }
         // Twice through: the first loop has no calls in it, and mostly finds everything.
         slots.clear();
         slots.extend(ids.iter().map(|id| self.dense.get(*id as usize).copied().unwrap_or(NONE)));
@@ -34,6 +75,67 @@ impl Slots {
                 *slot = self.rare(*id);
             }
         }
+        slots
+    }
+
+    /// For each slot of another slice the slot of the same key; where it has none, any. `None` if it has none at all.
+    pub(super) fn find_all(&mut self, other: &Self) -> Option<Vec<u32>> {
+        let mut slots = Vec::new();
+        let live = other.keys.iter().copied().filter(|key| *key != NONE);
+        let known = live.clone().max()? as usize + 1;
+        if other.live == other.keys.len() {
+            let found = self.find(&other.keys, known, &mut slots);
+            return Some(found.to_vec());
+        }
+        let live = live.collect::<Vec<_>>();
+        let mut found = self.find(&live, known, &mut slots).iter().copied();
+        Some(other.keys.iter().map(|key| if *key == NONE { 0 } else { found.next().unwrap_or(0) }).collect())
+    }
+
+    /// The keys that occur, rising, and the slots they are in, unless slots follow one another as keys do.
+    pub(super) fn rising(&self) -> (Vec<u32>, Option<Vec<u32>>) {
+        if self.live == self.keys.len() && self.keys.is_sorted() {
+            return (self.keys.clone(), None);
+        }
+        let mut slots =
+            (0u32..).zip(&self.keys).filter(|(_, key)| **key != NONE).map(|(slot, _)| slot).collect::<Vec<_>>();
+        let key = |slot: &u32| self.keys[*slot as usize];
+        if !self.direct {
+            slots.sort_unstable_by_key(key);
+        }
+        (slots.iter().map(key).collect(), Some(slots))
+    }
+
+    /// Gives every key the number `map` has for it.
+    pub(super) fn renumber(&mut self, map: &[u32]) {
+        let key = |key: &u32| if *key == NONE { NONE } else { map[*key as usize] };
+        *self = Self { keys: self.keys.iter().map(key).collect(), ..Self::default() };
+        self.index();
+    }
+
+    /// Notes which keys occur that are their own slots. Once all do there is nothing to note.
+    fn claim(&mut self, ids: &[u32], known: usize) {
+        if known > self.keys.len() {
+            self.keys.resize(known, NONE);
+        }
+        if self.live == self.keys.len() {
+            return;
+        }
+        for id in ids {
+            let slot = &mut self.keys[*id as usize];
+            self.live += usize::from(*slot == NONE);
+            *slot = *id;
+        }
+    }
+
+    /// Looks up slots from the keys they have.
+    fn index(&mut self) {
+        self.live = 0;
+        let keys = std::mem::take(&mut self.keys);
+        for (slot, key) in (0u32..).zip(&keys).filter(|(_, key)| **key != NONE) {
+            self.enter(*key, slot);
+        }
+        self.keys = keys;
     }
 
     /// The slot of a key that is new or not in the array.
@@ -45,8 +147,14 @@ impl Slots {
         // There are never more slots than keys, whose numbers are 32 bits.
         let slot = self.keys.len() as u32;
         self.keys.push(id);
+        self.enter(id, slot);
+        slot
+    }
+
+    fn enter(&mut self, id: u32, slot: u32) {
+        self.live += 1;
         let needed = (id as usize + 1).next_power_of_two();
-        if needed > self.dense.len() && needed <= SPARSE_MIN.max(ENTRIES_PER_KEY * self.keys.len()) {
+        if needed > self.dense.len() && needed <= SPARSE_MIN.max(ENTRIES_PER_KEY * self.live) {
             self.dense.resize(needed, NONE);
             let dense = &mut self.dense;
             self.sparse.retain(|id, slot| match dense.get_mut(*id as usize) {
@@ -61,8 +169,11 @@ impl Slots {
             Some(place) => *place = slot,
             None => drop(self.sparse.insert(id, slot)),
         }
-        slot
     }
+}
+
+fn many(live: usize, known: usize) -> bool {
+    known <= DIRECT_MIN.max(SLOTS_PER_KEY * live)
 }
 
 #[cfg(test)]
@@ -75,18 +186,27 @@ mod tests {
         let ids = (0..5000u32).map(|n| n * 7919 % 5000).chain([1_000_000]).collect::<Vec<_>>();
         let mut found = Vec::new();
         for id in &ids {
-            slots.find(&[*id], &mut found);
+            slots.find(&[*id], 1_000_001, &mut found);
         }
         assert!(slots.sparse.len() < 5000 && !slots.dense.is_empty());
-        slots.find(&ids, &mut found);
-        assert!(found.iter().copied().eq(0..5001));
+        assert!(slots.find(&ids, 1_000_001, &mut found).iter().copied().eq(0..5001));
         assert_eq!(slots.keys(), ids);
     }
 
     #[test]
     fn a_few_of_many_keys_take_little_room() {
-        let mut slots = Slots::default();
-        slots.find(&[3, 40_000_000, 2_000_000_000], &mut Vec::new());
-        assert!(slots.dense.len() <= SPARSE_MIN);
+        let mut slots = Slots::new(true);
+        slots.find(&[3, 40_000_000, 2_000_000_000], 2_000_000_001, &mut Vec::new());
+        assert!(slots.dense.len() <= SPARSE_MIN && slots.keys.len() == 3);
+    }
+
+    #[test]
+    fn keys_that_were_their_own_slots_stay_there_when_many_more_come() {
+        let mut slots = Slots::new(true);
+        assert_eq!(slots.find(&[7, 2, 7], 10, &mut Vec::new()), [7, 2, 7]);
+        assert_eq!((slots.keys().len(), slots.live()), (10, 2));
+        assert_eq!(slots.find(&[2, 90_000, 7], 100_000, &mut Vec::new()), [2, 10, 7]);
+        slots.renumber(&(0..100_000).map(|key| key / 2).collect::<Vec<_>>());
+        assert_eq!(slots.find(&[1, 45_000, 3], 100_000, &mut Vec::new()), [2, 10, 7]);
     }
 }

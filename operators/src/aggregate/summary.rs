@@ -1,0 +1,159 @@
+//! Count, sum, mean, least and greatest value of one column of floats, side by side.
+//!
+//! A query seldom wants just one of them. Kept together, a reading touches one place of 32 bytes for each sensor, once, instead
+//! of one place for each aggregate. The column is read once, too.
+//!
+//! Extremes are kept as integers that have the order of the floats: then the least and the greatest are found without a branch,
+//! and NaN, of whatever sign, is greater than all others by its number alone. Minus zero counts as less than zero.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array};
+use arrow::datatypes::Float64Type;
+use lineside_model::Result;
+use serde::{Deserialize, Serialize};
+
+use super::{Partial, Rows, Statistic, check_slots, from_bytes, same, to_bytes};
+
+/// What is known of the values of one slot.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Numbers {
+    sum: f64,
+    least: i64,
+    greatest: i64,
+    values: u64,
+}
+
+impl Numbers {
+    const NONE: Self = Self { sum: 0.0, least: i64::MAX, greatest: i64::MIN, values: 0 };
+
+    #[inline]
+    fn add(&mut self, value: f64) {
+        let place = place(value);
+        self.sum += value;
+        self.least = self.least.min(place);
+        self.greatest = self.greatest.max(place);
+        self.values += 1;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.sum += other.sum;
+        self.least = self.least.min(other.least);
+        self.greatest = self.greatest.max(other.greatest);
+        // A damaged snapshot may hold any count, so this one addition must not overflow.
+        self.values = self.values.saturating_add(other.values);
+    }
+}
+
+/// Where a float stands in the order of all floats.
+#[inline]
+fn place(value: f64) -> i64 {
+    let bits = if value.is_nan() { f64::NAN } else { value }.to_bits().cast_signed();
+    bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed()
+}
+
+/// The float at a place.
+fn value_at(place: i64) -> f64 {
+    f64::from_bits((place ^ (place >> 63).cast_unsigned().wrapping_shr(1).cast_signed()).cast_unsigned())
+}
+
+/// Numbers per slot, and how many rows had no value.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Summary {
+    numbers: Vec<Numbers>,
+    nulls: Vec<u64>,
+}
+
+impl Summary {
+    fn floats(&self, of: impl Fn(&Numbers) -> f64) -> ArrayRef {
+        if self.numbers.iter().all(|n| n.values > 0) {
+            return Arc::new(self.numbers.iter().map(of).collect::<Vec<_>>().into_iter().collect::<Float64Array>());
+        }
+        Arc::new(self.numbers.iter().map(|n| (n.values > 0).then(|| of(n))).collect::<Float64Array>())
+    }
+
+    fn counts(&self, of: impl Fn(&Numbers, u64) -> u64) -> ArrayRef {
+        let count = |(numbers, nulls): (&Numbers, &u64)| i64::try_from(of(numbers, *nulls)).unwrap_or(i64::MAX);
+        Arc::new(Int64Array::from_iter_values(self.numbers.iter().zip(&self.nulls).map(count)))
+    }
+}
+
+impl Partial for Summary {
+    fn fresh(&self) -> Box<dyn Partial> {
+        Box::new(Self::default())
+    }
+
+    fn copy(&self) -> Box<dyn Partial> {
+        Box::new(self.clone())
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.numbers.resize(slots, Numbers::NONE);
+        self.nulls.resize(slots, 0);
+    }
+
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        let column = rows.numbers::<Float64Type>()?;
+        let numbers = self.numbers.as_mut_slice();
+        rows.each(column, |slot, _, value| numbers[slot].add(value));
+        if let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) {
+            for (_, slot) in (rows.start..).zip(rows.slots).filter(|(row, _)| nulls.is_null(*row)) {
+                self.nulls[*slot as usize] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        let other = same::<Self>(other)?;
+        for ((numbers, nulls), slot) in other.numbers.iter().zip(&other.nulls).zip(map) {
+            let slot = *slot as usize;
+            self.numbers[slot].merge(numbers);
+            self.nulls[slot] = self.nulls[slot].saturating_add(*nulls);
+        }
+        Ok(())
+    }
+
+    fn emit(&self) -> Result<ArrayRef> {
+        self.emit_statistic(Statistic::Count)
+    }
+
+    fn emit_statistic(&self, statistic: Statistic) -> Result<ArrayRef> {
+        Ok(match statistic {
+            Statistic::Rows => self.counts(|numbers, nulls| numbers.values.saturating_add(nulls)),
+            Statistic::Whole | Statistic::Count => self.counts(|numbers, _| numbers.values),
+            Statistic::Sum => self.floats(|numbers| numbers.sum),
+            Statistic::Mean => self.floats(|numbers| numbers.sum / numbers.values as f64),
+            Statistic::Least => self.floats(|numbers| value_at(numbers.least)),
+            Statistic::Greatest => self.floats(|numbers| value_at(numbers.greatest)),
+        })
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        to_bytes(&(&self.numbers, &self.nulls))
+    }
+
+    fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
+        (self.numbers, self.nulls) = from_bytes(bytes)?;
+        check_slots([self.numbers.len(), self.nulls.len()], slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_have_the_order_of_floats_and_lead_back_to_them() {
+        let ordered =
+            [f64::NEG_INFINITY, f64::MIN, -1.0, -f64::MIN_POSITIVE, -0.0, 0.0, 5e-324, 1.0, f64::MAX, f64::INFINITY];
+        for pair in ordered.windows(2) {
+            assert!(place(pair[0]) < place(pair[1]), "{pair:?}");
+        }
+        for value in ordered {
+            assert_eq!(value_at(place(value)).to_bits(), value.to_bits());
+        }
+        assert!(place(-f64::NAN) == place(f64::NAN) && place(f64::NAN) > place(f64::INFINITY));
+        assert!(value_at(place(f64::NAN)).is_nan());
+    }
+}
