@@ -11,7 +11,7 @@ use lineside_connectors::{CodecKind, ConnectorKind, Gives, PlanContext, PlannedS
 use lineside_model::options::did_you_mean;
 use lineside_model::schema::{TS, readings, time_type};
 use lineside_model::{At, Problem, Problems, Span, parse_options};
-use lineside_operators::operator::Files;
+use lineside_operators::operator::{Files, InputRows};
 use lineside_operators::{OperatorKind, PlannedOperator};
 use schemars::{JsonSchema, Schema as JsonSchemaOf, schema_for};
 use serde::Deserialize;
@@ -303,10 +303,10 @@ impl OperatorKind for Loops {
     fn options(&self) -> JsonSchemaOf {
         schema_for!(LoopsOptions)
     }
-    fn plan(&self, options: &Value, input: &SchemaRef, files: &dyn Files) -> Result<PlannedOperator, Problems> {
+    fn plan(&self, options: &Value, input: &InputRows, files: &dyn Files) -> Result<PlannedOperator, Problems> {
         let options = parse_options::<LoopsOptions>(options)?;
         let table = files.read(&options.table).map_err(|wrong| Problem::option("table", wrong))?;
-        if input.field_with_name("value").is_err() {
+        if input.schema.field_with_name("value").is_err() {
             return Err(Problem::option("input", "the input has no column \"value\"").into());
         }
         let column = |n: usize| table.lines().skip(1).filter_map(move |row| row.split(',').nth(n)).map(str::to_owned);
@@ -348,14 +348,14 @@ impl OperatorKind for Pass {
     fn options(&self) -> JsonSchemaOf {
         schema_for!(PassOptions)
     }
-    fn plan(&self, options: &Value, input: &SchemaRef, _files: &dyn Files) -> Result<PlannedOperator, Problems> {
+    fn plan(&self, options: &Value, input: &InputRows, _files: &dyn Files) -> Result<PlannedOperator, Problems> {
         let options = parse_options::<PassOptions>(options)?;
-        if let Some(column) = options.column.filter(|column| input.field_with_name(column).is_err()) {
-            let names = input.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
+        if let Some(column) = options.column.filter(|column| input.schema.field_with_name(column).is_err()) {
+            let names = input.schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
             let problem = Problem::option("column", format!("the input has no column \"{column}\""));
             return Err(problem.hint(did_you_mean(&column, names)).into());
         }
-        let pass = PlannedOperator::new(SchemaRef::clone(input), || panic!("{NEVER_BUILT}"));
+        let pass = PlannedOperator::new(SchemaRef::clone(&input.schema), || panic!("{NEVER_BUILT}"));
         Ok(pass.partitioned_by([]).timed(TS, Span::ZERO))
     }
 }

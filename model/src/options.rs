@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -154,14 +154,68 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + C
 /// # Errors
 /// All problems found, with paths relative to `value`.
 pub fn parse_options<T: DeserializeOwned + JsonSchema>(value: &Value) -> Result<T, Problems> {
-    let mut value = value.clone();
     let schema = schemars::schema_for!(T).to_value();
-    let mut names = Names { root: &schema, path: Vec::new(), problems: Problems::default(), missing: Vec::new() };
-    names.check(&mut value, &schema);
-    let Names { mut problems, mut missing, .. } = names;
+    let (value, mut problems, mut missing) = check_names(value.clone(), &schema);
+    let options = read::<T>(value, &mut problems, &mut missing);
+    if problems.0.is_empty() { options.ok_or(problems) } else { Err(problems) }
+}
+
+/// Reads one table of options as two structs: those of a kind, and those that it shares with other kinds.
+///
+/// # Errors
+/// As [`parse_options`]; an unknown key is compared with the names of both.
+pub fn parse_both<A, B>(value: &Value) -> Result<(A, B), Problems>
+where
+    A: DeserializeOwned + JsonSchema,
+    B: DeserializeOwned + JsonSchema,
+{
+    let schema = schema_of_both::<A, B>().to_value();
+    let (value, mut problems, mut missing) = check_names(value.clone(), &schema);
+    let shared = schemars::schema_for!(B).to_value();
+    let (mut own, mut others) = (Map::new(), Map::new());
+    if let Value::Object(map) = value {
+        for (key, value) in map {
+            let is_shared = shared["properties"].get(&key).is_some();
+            if is_shared { &mut others } else { &mut own }.insert(key, value);
+        }
+    }
+    let own = read::<A>(Value::Object(own), &mut problems, &mut missing);
+    let others = read::<B>(Value::Object(others), &mut problems, &mut missing);
+    match (own, others, problems.0.is_empty()) {
+        (Some(own), Some(others), true) => Ok((own, others)),
+        _ => Err(problems),
+    }
+}
+
+/// The schema of a table that [`parse_both`] reads: the options of `A`, then those of `B`.
+pub fn schema_of_both<A: JsonSchema, B: JsonSchema>() -> Schema {
+    let mut schema = schemars::schema_for!(A);
+    let Value::Object(shared) = schemars::schema_for!(B).to_value() else { return schema };
+    for (part, more) in shared {
+        match (schema.get_mut(&part), more) {
+            (Some(Value::Object(mine)), Value::Object(more)) => mine.extend(more),
+            (Some(Value::Array(mine)), Value::Array(more)) => mine.extend(more),
+            (None, more @ (Value::Object(_) | Value::Array(_))) => {
+                schema.insert(part, more);
+            }
+            _ => {}
+        }
+    }
+    schema
+}
+
+/// Checks the names of all keys, and takes out those that are unknown. Gives what was found, and which keys are missing.
+fn check_names(mut value: Value, schema: &Value) -> (Value, Problems, Vec<Vec<String>>) {
+    let mut names = Names { root: schema, path: Vec::new(), problems: Problems::default(), missing: Vec::new() };
+    names.check(&mut value, schema);
+    (value, names.problems, names.missing)
+}
+
+/// Reads values of checked names; what has a wrong type is told and taken out, so that the rest can be read.
+fn read<T: DeserializeOwned>(mut value: Value, problems: &mut Problems, missing: &mut Vec<Vec<String>>) -> Option<T> {
     loop {
         match serde_path_to_error::deserialize::<_, T>(&value) {
-            Ok(options) => return problems.or(options),
+            Ok(options) => return Some(options),
             Err(error) => {
                 let path = error.path().iter().map(ToString::to_string).collect::<Vec<_>>();
                 let message = error.inner().to_string();
@@ -172,7 +226,7 @@ pub fn parse_options<T: DeserializeOwned + JsonSchema>(value: &Value) -> Result<
                     problems.push(Problem { at: At::Option(path.clone()), message: plain(&message), hint: None });
                 }
                 if field.is_some() || !remove(&mut value, &path) {
-                    return Err(problems);
+                    return None;
                 }
                 missing.push(path);
             }

@@ -8,6 +8,7 @@
 
 pub mod aggregate;
 pub mod control;
+mod in_order;
 pub mod operator;
 pub mod reading;
 pub mod registry;

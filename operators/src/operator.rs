@@ -192,6 +192,22 @@ pub struct TimeColumn {
     pub delay: Span,
 }
 
+/// The rows that an operator is planned for.
+#[derive(Clone, Debug)]
+pub struct InputRows {
+    /// Their columns.
+    pub schema: SchemaRef,
+    /// Those that are event times.
+    pub times: Vec<TimeColumn>,
+}
+
+impl InputRows {
+    /// How far behind the watermark the times of a column may be, or `None` if the column is no event time.
+    pub fn delay(&self, column: &str) -> Option<Span> {
+        self.times.iter().find(|time| time.name == column).map(|time| time.delay)
+    }
+}
+
 /// What an operator may ask for while it is planned.
 pub trait Files {
     /// The text of a file the user named, relative to the pipeline file.
@@ -214,14 +230,15 @@ pub trait OperatorKind: Sync {
     fn example(&self) -> &'static str;
     /// The JSON schema of its options (without `type` and `input`).
     fn options(&self) -> schemars::Schema;
-    /// Checks options against the schema of the input and says what comes out.
+    /// Checks options against the columns of the input and says what comes out. The delays of its event times are told as
+    /// if those of the input had none; the caller adds them.
     ///
     /// # Errors
     /// Everything that is wrong, at once.
     fn plan(
         &self,
         options: &Value,
-        input: &SchemaRef,
+        input: &InputRows,
         files: &dyn Files,
     ) -> std::result::Result<PlannedOperator, Problems>;
 }

@@ -10,6 +10,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int8Type, Schema, TimeUnit, TimestampMicrosecondType};
 use lineside_model::options::did_you_mean;
 use lineside_model::{Problem, Problems, Quality, Reason, Result, Timestamp, schema};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// One reading of one sensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +28,32 @@ pub struct Reading<'a> {
     pub quality: Quality,
     /// When it came off the wire, if the input says so.
     pub received_at: Option<Timestamp>,
+}
+
+/// Options of operators that take readings: where in a row the parts of a reading are.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnOptions {
+    /// Column that tells sensors apart. Default "sensor".
+    by: Option<String>,
+    /// Column of the value. Default "value".
+    value: Option<String>,
+    /// Column of event time. Default "ts".
+    time: Option<String>,
+    /// Column of quality. Default "quality" if the input has it; without one every reading is good.
+    quality: Option<String>,
+}
+
+impl ColumnOptions {
+    /// The names.
+    pub fn names(&self) -> ColumnNames<'_> {
+        ColumnNames {
+            by: self.by.as_deref(),
+            time: self.time.as_deref(),
+            value: self.value.as_deref(),
+            quality: self.quality.as_deref(),
+        }
+    }
 }
 
 /// The names of the columns as the user wrote them; `None` is the default.
@@ -96,6 +124,13 @@ impl ReadingColumns {
     /// The name of the column of event time.
     pub fn time(&self) -> &str {
         &self.time
+    }
+
+    /// What is wrong if rows are to be put in order by their time and it is no event time.
+    pub(crate) fn no_event_time(&self) -> Problem {
+        let told = format!("column \"{}\" is no event time, so rows cannot be put in order by it", self.time);
+        let hint = "take the time column of a source, or window_start; lineside explain lists the event times";
+        Problem::option("time", told).hint(hint)
     }
 
     /// Whether the input says when a reading came off the wire.

@@ -11,6 +11,7 @@ use lineside_model::options::did_you_mean;
 use lineside_model::schema::TS;
 use lineside_model::{At, Problem, Problems, Span, parse_options};
 use lineside_operators::TimeColumn;
+use lineside_operators::operator::InputRows;
 use serde_json::Value;
 
 use super::node::{Folder, plan_operator};
@@ -181,11 +182,11 @@ impl<'a> Builder<'a> {
     }
 
     fn plan_operator(&mut self, object: &Object, input: Option<Input>) -> Option<Input> {
-        let schema = input.map(|input| self.plan.schema(input));
-        let planned = plan_operator(object, schema.as_ref(), self.registries, &Folder(self.config.folder()));
+        let rows = input.map(|input| InputRows { schema: self.plan.schema(input), times: self.plan.times(input) });
+        let planned = plan_operator(object, rows.as_ref(), self.registries, &Folder(self.config.folder()));
         let mut operator = planned.map_err(|problems| self.note(object, problems)).ok().flatten()?;
         let (name, inputs) = (object.name.clone(), vec![input?]);
-        // An operator does not see how far behind its input's times are; where they are none its own are none either.
+        // Its times are as far behind as those of its input, and more; where those are none its own are none either.
         let times = self.plan.times(inputs[0]);
         match times.iter().find(|time| time.name == object.text("time").unwrap_or(TS)) {
             Some(TimeColumn { delay, .. }) => {

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use arrow::datatypes::SchemaRef;
 use lineside_model::{Problems, parse_options};
-use lineside_operators::operator::Files;
+use lineside_operators::operator::{Files, InputRows};
 use lineside_operators::{OperatorKind, PlannedOperator};
 use serde_json::Value;
 
@@ -19,7 +18,7 @@ const FILE_BYTES_MOST: u64 = 64 << 20;
 /// Plans an operator. Without an input, because there is something wrong with it, as much is checked as can be.
 pub(super) fn plan_operator(
     object: &Object,
-    input: Option<&SchemaRef>,
+    input: Option<&InputRows>,
     registries: &Registries<'_>,
     files: &dyn Files,
 ) -> Result<Option<PlannedOperator>, Problems> {

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use hashbrown::HashMap;
-use lineside_model::{Problem, Problems, Quality, Reason, Result, Span, parse_options, schema};
+use lineside_model::options::{parse_both, schema_of_both};
+use lineside_model::{Problem, Problems, Quality, Reason, Result, Span, schema};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,8 +24,8 @@ use serde_json::Value;
 use super::loop_table::{self, Loop, Setpoint};
 use super::pid::PidSample;
 use super::running::{LoopState, Running};
-use crate::operator::Files;
-use crate::reading::{ColumnNames, Reading, ReadingColumns};
+use crate::operator::{Files, InputRows};
+use crate::reading::{ColumnOptions, Reading, ReadingColumns};
 use crate::series::Dropped;
 use crate::{Emitter, Operator, OperatorKind, PlannedOperator, Port, Snapshot};
 
@@ -37,14 +38,6 @@ const VERSION: u32 = 1;
 pub struct PidOptions {
     /// The loop table, a CSV file next to the pipeline file.
     table: String,
-    /// Column that tells sensors apart. Default "sensor".
-    by: Option<String>,
-    /// Column of the value. Default "value".
-    value: Option<String>,
-    /// Column of event time. Default "ts".
-    time: Option<String>,
-    /// Column of quality. Default "quality" if the input has it; without one every reading is good.
-    quality: Option<String>,
 }
 
 /// The controllers of one loop table.
@@ -212,19 +205,14 @@ table = "loops.csv"
     }
 
     fn options(&self) -> schemars::Schema {
-        schemars::schema_for!(PidOptions)
+        schema_of_both::<PidOptions, ColumnOptions>()
     }
 
-    fn plan(&self, options: &Value, input: &SchemaRef, files: &dyn Files) -> Result<PlannedOperator, Problems> {
-        let options = parse_options::<PidOptions>(options)?;
+    fn plan(&self, options: &Value, input: &InputRows, files: &dyn Files) -> Result<PlannedOperator, Problems> {
+        let (options, shared) = parse_both::<PidOptions, ColumnOptions>(options)?;
         let mut problems = Problems::default();
-        let names = ColumnNames {
-            by: options.by.as_deref(),
-            time: options.time.as_deref(),
-            value: options.value.as_deref(),
-            quality: options.quality.as_deref(),
-        };
-        let columns = ReadingColumns::find(names, input).map_err(|more| problems.0.extend(more.0)).ok();
+        let columns =
+            ReadingColumns::find(shared.names(), &input.schema).map_err(|more| problems.0.extend(more.0)).ok();
         let loops = match files.read(&options.table) {
             Ok(text) => loop_table::read(&files.path(&options.table), &text),
             Err(message) => Err(Problem::option("table", message).into()),

@@ -21,20 +21,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use lineside_model::{Problem, Problems, Reason, Span, Timestamp, parse_options, schema};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use lineside_model::{Problem, Problems, Reason, Span, Timestamp, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::operator::Files;
-use crate::reading::{ColumnNames, Reading, ReadingColumns};
-use crate::series::{Follows, PerSeries, SeriesOutput, SeriesStep};
-use crate::{OperatorKind, PlannedOperator};
+use super::check::{at_least_zero, finite};
+use crate::reading::{Reading, ReadingColumns};
+use crate::series::output::{numbers, texts};
+use crate::series::{Follows, MOMENT, Order, Rows, SeriesKind, SeriesRow, SeriesStep};
 
-/// The shortest time there is.
-const MOMENT: Span = Span::from_micros(1);
+type Events = Rows<AlarmRow>;
 
 /// Options of `type = "alarm"`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -55,16 +53,6 @@ pub struct AlarmOptions {
     priority: Priority,
     /// Text for the operator, put into each event. Default: none.
     message: Option<String>,
-    /// Column that tells sensors apart. Default "sensor".
-    by: Option<String>,
-    /// Column of the value. Default "value".
-    value: Option<String>,
-    /// Column of event time. Default "ts".
-    time: Option<String>,
-    /// Column of quality. Default "quality" if the input has it; without one every reading is good.
-    quality: Option<String>,
-    /// How many sensors are followed at most. Default 100000.
-    max_series: Option<usize>,
 }
 
 /// How urgent an alarm is.
@@ -128,7 +116,7 @@ pub struct Alarm {
     limits: [Option<Limit>; 2],
     held_for: Span,
     priority: Priority,
-    message: Option<String>,
+    message: Option<Arc<str>>,
 }
 
 /// What is known of one sensor.
@@ -167,14 +155,8 @@ impl Alarm {
     }
 
     fn tell(&self, ts: Timestamp, sensor: &str, event: &'static str, limit: Limit, value: f64, out: &mut Events) {
-        out.ts.push(ts.micros());
-        out.sensor.push(sensor.to_owned());
-        out.event.push(event);
-        out.alarm.push(limit.name);
-        out.value.push(value);
-        out.limit.push(limit.at);
-        out.priority.push(self.priority.word());
-        out.message.push(self.message.clone());
+        let (priority, message) = (self.priority, self.message.clone());
+        out.push(ts, sensor, AlarmRow { event, limit, value, priority, message });
     }
 }
 
@@ -182,6 +164,7 @@ impl SeriesStep for Alarm {
     const KIND: &'static str = "alarm";
     const VERSION: u32 = 1;
     const FOLLOWS: Follows = Follows::Watermark;
+    const ORDER: Order = Order::Arrival;
     type State = Watched;
     type Output = Events;
 
@@ -228,67 +211,45 @@ impl SeriesStep for Alarm {
     }
 }
 
-/// Events of one batch, by column.
-#[derive(Debug, Default)]
-pub struct Events {
-    ts: Vec<i64>,
-    sensor: Vec<String>,
-    event: Vec<&'static str>,
-    alarm: Vec<&'static str>,
-    value: Vec<f64>,
-    limit: Vec<f64>,
-    priority: Vec<&'static str>,
-    message: Vec<Option<String>>,
-}
-
-impl SeriesOutput for Events {
-    fn rows(self, _input: Option<&RecordBatch>, schema: &SchemaRef) -> lineside_model::Result<Option<RecordBatch>> {
-        if self.ts.is_empty() {
-            return Ok(None);
-        }
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(TimestampMicrosecondArray::from(self.ts).with_timezone("UTC")),
-            Arc::new(StringArray::from(self.sensor)),
-            Arc::new(StringArray::from(self.event)),
-            Arc::new(StringArray::from(self.alarm)),
-            Arc::new(Float64Array::from(self.value)),
-            Arc::new(Float64Array::from(self.limit)),
-            Arc::new(StringArray::from(self.priority)),
-            Arc::new(StringArray::from(self.message)),
-        ];
-        Ok(Some(RecordBatch::try_new(SchemaRef::clone(schema), columns)?))
-    }
-}
-
-fn events() -> SchemaRef {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    Arc::new(Schema::new(vec![
-        schema::time_field(schema::TS, false),
-        text(schema::SENSOR),
-        text("event"),
-        text("alarm"),
-        Field::new(schema::VALUE, DataType::Float64, false),
-        Field::new("limit", DataType::Float64, false),
-        text("priority"),
-        Field::new("message", DataType::Utf8, true),
-    ]))
-}
-
-/// The kind `alarm`.
+/// An alarm was raised or cleared.
 #[derive(Debug)]
-pub struct AlarmKind;
+pub struct AlarmRow {
+    event: &'static str,
+    limit: Limit,
+    value: f64,
+    priority: Priority,
+    message: Option<Arc<str>>,
+}
 
-impl OperatorKind for AlarmKind {
-    fn name(&self) -> &'static str {
-        Alarm::KIND
+impl SeriesRow for AlarmRow {
+    fn fields() -> Vec<Field> {
+        let text = |name: &str| Field::new(name, DataType::Utf8, false);
+        vec![
+            text("event"),
+            text("alarm"),
+            Field::new(schema::VALUE, DataType::Float64, false),
+            Field::new("limit", DataType::Float64, false),
+            text("priority"),
+            Field::new("message", DataType::Utf8, true),
+        ]
     }
 
-    fn about(&self) -> &'static str {
-        "raises an event when a value stays beyond a limit, and clears it with hysteresis"
+    fn columns(rows: &[Self]) -> Vec<ArrayRef> {
+        vec![
+            texts(rows, |row| Some(row.event)),
+            texts(rows, |row| Some(row.limit.name)),
+            numbers(rows, |row| Some(row.value)),
+            numbers(rows, |row| Some(row.limit.at)),
+            texts(rows, |row| Some(row.priority.word())),
+            texts(rows, |row| row.message.as_deref()),
+        ]
     }
+}
 
-    fn example(&self) -> &'static str {
-        r#"[operator.too_hot]
+impl SeriesKind for Alarm {
+    type Options = AlarmOptions;
+    const ABOUT: &'static str = "raises an event when a value stays beyond a limit, and clears it with hysteresis";
+    const EXAMPLE: &'static str = r#"[operator.too_hot]
 type = "alarm"
 input = "plc"
 high = 200.0
@@ -296,59 +257,39 @@ hysteresis = 5.0
 held_for = "10s"
 priority = "high"
 message = "oven too hot"
-"#
-    }
+"#;
 
-    fn options(&self) -> schemars::Schema {
-        schemars::schema_for!(AlarmOptions)
-    }
-
-    fn plan(&self, options: &Value, input: &SchemaRef, _files: &dyn Files) -> Result<PlannedOperator, Problems> {
-        let options = parse_options::<AlarmOptions>(options)?;
+    fn check(
+        options: AlarmOptions,
+        _columns: Option<&ReadingColumns>,
+        _expected: &mut Vec<String>,
+    ) -> Result<Self, Problems> {
+        let AlarmOptions { high, low, hysteresis, held_for, priority, message } = options;
         let mut problems = Problems::default();
-        check(&options, &mut problems);
-        let names = ColumnNames {
-            by: options.by.as_deref(),
-            time: options.time.as_deref(),
-            value: options.value.as_deref(),
-            quality: options.quality.as_deref(),
-        };
-        let columns = ReadingColumns::find(names, input).map_err(|more| problems.0.extend(more.0)).ok();
-        let (Some(columns), true) = (columns, problems.0.is_empty()) else { return Err(problems) };
-        let step = Alarm {
-            limits: [
-                options.high.map(|at| Limit::new("high", 1.0, at, options.hysteresis)),
-                options.low.map(|at| Limit::new("low", -1.0, at, options.hysteresis)),
-            ],
-            held_for: options.held_for,
-            priority: options.priority,
-            message: options.message,
-        };
-        let planned = PerSeries::plan(step, columns, events(), options.max_series, Vec::new())?;
-        Ok(planned.timed(schema::TS, Span::ZERO))
-    }
-}
-
-fn check(options: &AlarmOptions, problems: &mut Problems) {
-    if options.high.is_none() && options.low.is_none() {
-        problems.push(Problem::whole("an alarm needs a limit").hint("give high, low, or both"));
-    }
-    for (name, limit) in [("high", options.high), ("low", options.low)] {
-        if let Some(found) = limit.filter(|l| !l.is_finite()) {
-            problems.push(Problem::option(name, format!("expected a finite number, found {found}")));
+        if high.is_none() && low.is_none() {
+            problems.push(Problem::whole("an alarm needs a limit").hint("give high, low, or both"));
         }
+        for (name, limit) in [("high", high), ("low", low)] {
+            finite(name, limit, &mut problems);
+        }
+        if let (Some(high), Some(low)) = (high, low)
+            && low >= high
+        {
+            problems.push(Problem::option("low", format!("expected less than high = {high}, found {low}")));
+        }
+        at_least_zero("hysteresis", Some(hysteresis), &mut problems);
+        if held_for < Span::ZERO {
+            let told = format!("expected a duration of at least 0s, found {held_for}");
+            problems.push(Problem::option("held_for", told));
+        }
+        let limits = [
+            high.map(|at| Limit::new("high", 1.0, at, hysteresis)),
+            low.map(|at| Limit::new("low", -1.0, at, hysteresis)),
+        ];
+        problems.or(Self { limits, held_for, priority, message: message.map(Arc::from) })
     }
-    if let (Some(high), Some(low)) = (options.high, options.low)
-        && low >= high
-    {
-        problems.push(Problem::option("low", format!("expected less than high = {high}, found {low}")));
-    }
-    if !(options.hysteresis.is_finite() && options.hysteresis >= 0.0) {
-        let found = options.hysteresis;
-        problems.push(Problem::option("hysteresis", format!("expected a number of at least 0, found {found}")));
-    }
-    if options.held_for < Span::ZERO {
-        let found = options.held_for;
-        problems.push(Problem::option("held_for", format!("expected a duration of at least 0s, found {found}")));
+
+    fn output(_input: &SchemaRef) -> SchemaRef {
+        Events::schema()
     }
 }

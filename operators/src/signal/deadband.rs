@@ -15,15 +15,13 @@
 //! and needs a reading to send: a sensor that fell silent is found by `stale`. Rows held back are counted as `filtered`.
 
 use arrow::datatypes::SchemaRef;
-use lineside_model::{Problem, Problems, Quality, Reason, Span, Timestamp, parse_options};
+use lineside_model::{Problem, Problems, Quality, Reason, Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::operator::Files;
-use crate::reading::{ColumnNames, Reading, ReadingColumns};
-use crate::series::{Follows, Kept, PerSeries, SeriesStep};
-use crate::{OperatorKind, PlannedOperator};
+use super::check::{at_least_zero, more_than_no_time};
+use crate::reading::{Reading, ReadingColumns};
+use crate::series::{Follows, Kept, Order, SeriesKind, SeriesStep};
 
 /// Options of `type = "deadband"`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -35,16 +33,6 @@ pub struct DeadbandOptions {
     percent: Option<f64>,
     /// A value passes at the latest when this much event time went by since the last one. Default: no such limit.
     max_silence: Option<Span>,
-    /// Column that tells sensors apart. Default "sensor".
-    by: Option<String>,
-    /// Column of the value. Default "value".
-    value: Option<String>,
-    /// Column of event time. Default "ts".
-    time: Option<String>,
-    /// Column of quality. Default "quality" if the input has it; without one every reading is good.
-    quality: Option<String>,
-    /// How many sensors are followed at most. Default 100000.
-    max_series: Option<usize>,
 }
 
 /// A deadband with checked options.
@@ -77,6 +65,7 @@ impl SeriesStep for Deadband {
     const KIND: &'static str = "deadband";
     const VERSION: u32 = 1;
     const FOLLOWS: Follows = Follows::Readings;
+    const ORDER: Order = Order::Arrival;
     type State = Option<Passed>;
     type Output = Kept;
 
@@ -94,61 +83,38 @@ impl SeriesStep for Deadband {
     }
 }
 
-/// The kind `deadband`.
-#[derive(Debug)]
-pub struct DeadbandKind;
-
-impl OperatorKind for DeadbandKind {
-    fn name(&self) -> &'static str {
-        Deadband::KIND
-    }
-
-    fn about(&self) -> &'static str {
-        "hands a reading on only when it moved by more than a band"
-    }
-
-    fn example(&self) -> &'static str {
-        r#"[operator.quiet]
+impl SeriesKind for Deadband {
+    type Options = DeadbandOptions;
+    const ABOUT: &'static str = "hands a reading on only when it moved by more than a band";
+    const EXAMPLE: &'static str = r#"[operator.quiet]
 type = "deadband"
 input = "plc"
 band = 0.5
 max_silence = "10s"
-"#
-    }
+"#;
 
-    fn options(&self) -> schemars::Schema {
-        schemars::schema_for!(DeadbandOptions)
-    }
-
-    fn plan(&self, options: &Value, input: &SchemaRef, _files: &dyn Files) -> Result<PlannedOperator, Problems> {
-        let options = parse_options::<DeadbandOptions>(options)?;
+    fn check(
+        options: DeadbandOptions,
+        _columns: Option<&ReadingColumns>,
+        _expected: &mut Vec<String>,
+    ) -> Result<Self, Problems> {
+        let DeadbandOptions { band, percent, max_silence } = options;
         let mut problems = Problems::default();
-        if options.band.is_none() && options.percent.is_none() {
+        if band.is_none() && percent.is_none() {
             problems.push(Problem::whole("option \"band\" is missing").hint("give band, percent, or both"));
         }
-        for (name, width) in [("band", options.band), ("percent", options.percent)] {
-            if let Some(found) = width.filter(|w| !(w.is_finite() && *w >= 0.0)) {
-                problems.push(Problem::option(name, format!("expected a number of at least 0, found {found}")));
-            }
+        for (name, width) in [("band", band), ("percent", percent)] {
+            at_least_zero(name, width, &mut problems);
         }
-        if let Some(found) = options.max_silence.filter(|s| *s <= Span::ZERO) {
-            problems.push(Problem::option("max_silence", format!("expected more than no time, found {found}")));
-        }
-        let names = ColumnNames {
-            by: options.by.as_deref(),
-            time: options.time.as_deref(),
-            value: options.value.as_deref(),
-            quality: options.quality.as_deref(),
-        };
-        let columns = ReadingColumns::find(names, input).map_err(|more| problems.0.extend(more.0)).ok();
-        let (Some(columns), true) = (columns, problems.0.is_empty()) else { return Err(problems) };
-        let step = Deadband {
-            band: options.band.unwrap_or(0.0),
-            percent: options.percent.unwrap_or(0.0),
-            max_silence: options.max_silence,
-        };
-        let time = columns.time().to_owned();
-        let planned = PerSeries::plan(step, columns, SchemaRef::clone(input), options.max_series, Vec::new())?;
-        Ok(planned.timed(time, Span::ZERO))
+        more_than_no_time("max_silence", max_silence, &mut problems);
+        problems.or(Self { band: band.unwrap_or(0.0), percent: percent.unwrap_or(0.0), max_silence })
+    }
+
+    fn output(input: &SchemaRef) -> SchemaRef {
+        SchemaRef::clone(input)
+    }
+
+    fn time(columns: &ReadingColumns) -> &str {
+        columns.time()
     }
 }

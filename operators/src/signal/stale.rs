@@ -17,19 +17,18 @@
 //! than the last one is a sign of life too, and nothing more. After a restart the time without lineside counts as silence:
 //! nothing was heard.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use lineside_model::{Problem, Problems, Reason, Span, Timestamp, parse_options, schema};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use lineside_model::{Problem, Problems, Reason, Span, Timestamp, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::operator::Files;
-use crate::reading::{ColumnNames, Reading, ReadingColumns};
-use crate::series::{Follows, PerSeries, SeriesOutput, SeriesStep};
-use crate::{OperatorKind, PlannedOperator};
+use super::check::{at_least_zero, more_than_no_time};
+use crate::reading::{Reading, ReadingColumns};
+use crate::series::output::{numbers, texts, times};
+use crate::series::{Follows, Order, Rows, SeriesKind, SeriesRow, SeriesStep};
+
+type Events = Rows<HealthRow>;
 
 /// Options of `type = "stale"`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -48,16 +47,6 @@ pub struct StaleOptions {
     /// Sensors that must appear at all: silent from the start is told as well. Default: none.
     #[serde(default)]
     expect: Vec<String>,
-    /// Column that tells sensors apart. Default "sensor".
-    by: Option<String>,
-    /// Column of the value. Default "value".
-    value: Option<String>,
-    /// Column of event time. Default "ts".
-    time: Option<String>,
-    /// Column of quality. Default "quality" if the input has it; without one every reading is good.
-    quality: Option<String>,
-    /// How many sensors are followed at most. Default 100000.
-    max_series: Option<usize>,
 }
 
 /// Detection of silent and stuck sensors with checked options.
@@ -96,11 +85,7 @@ enum Health {
 
 impl Heard {
     fn tell(&self, ts: Timestamp, sensor: &str, event: &'static str, since: Timestamp, out: &mut Events) {
-        out.ts.push(ts.micros());
-        out.sensor.push(sensor.to_owned());
-        out.event.push(event);
-        out.last_value.push(self.last.map(|(_, value)| value));
-        out.since.push(since.micros());
+        out.push(ts, sensor, HealthRow { event, last_value: self.last.map(|(_, value)| value), since });
     }
 
     fn sign_of_life(&mut self, reading: &Reading<'_>, out: &mut Events) {
@@ -139,6 +124,7 @@ impl SeriesStep for Stale {
     const KIND: &'static str = "stale";
     const VERSION: u32 = 1;
     const FOLLOWS: Follows = Follows::Clock;
+    const ORDER: Order = Order::Arrival;
     type State = Heard;
     type Output = Events;
 
@@ -192,116 +178,75 @@ impl SeriesStep for Stale {
     }
 }
 
-/// Events of one batch, by column.
-#[derive(Debug, Default)]
-pub struct Events {
-    ts: Vec<i64>,
-    sensor: Vec<String>,
-    event: Vec<&'static str>,
-    last_value: Vec<Option<f64>>,
-    since: Vec<i64>,
-}
-
-impl SeriesOutput for Events {
-    fn rows(self, _input: Option<&RecordBatch>, schema: &SchemaRef) -> lineside_model::Result<Option<RecordBatch>> {
-        if self.ts.is_empty() {
-            return Ok(None);
-        }
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(TimestampMicrosecondArray::from(self.ts).with_timezone("UTC")),
-            Arc::new(StringArray::from(self.sensor)),
-            Arc::new(StringArray::from(self.event)),
-            Arc::new(Float64Array::from(self.last_value)),
-            Arc::new(TimestampMicrosecondArray::from(self.since).with_timezone("UTC")),
-        ];
-        Ok(Some(RecordBatch::try_new(SchemaRef::clone(schema), columns)?))
-    }
-}
-
-fn events() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        schema::time_field(schema::TS, false),
-        Field::new(schema::SENSOR, DataType::Utf8, false),
-        Field::new("event", DataType::Utf8, false),
-        Field::new("last_value", DataType::Float64, true),
-        schema::time_field("since", false),
-    ]))
-}
-
-/// The kind `stale`.
+/// A sensor fell silent, got stuck, or recovered.
 #[derive(Debug)]
-pub struct StaleKind;
+pub struct HealthRow {
+    event: &'static str,
+    last_value: Option<f64>,
+    since: Timestamp,
+}
 
-impl OperatorKind for StaleKind {
-    fn name(&self) -> &'static str {
-        Stale::KIND
+impl SeriesRow for HealthRow {
+    fn fields() -> Vec<Field> {
+        vec![
+            Field::new("event", DataType::Utf8, false),
+            Field::new("last_value", DataType::Float64, true),
+            schema::time_field("since", false),
+        ]
     }
 
-    fn about(&self) -> &'static str {
-        "tells when a sensor fell silent or got stuck, and when it recovered"
+    fn columns(rows: &[Self]) -> Vec<ArrayRef> {
+        vec![
+            texts(rows, |row| Some(row.event)),
+            numbers(rows, |row| row.last_value),
+            times(rows, |row| Some(row.since)),
+        ]
     }
+}
 
-    fn example(&self) -> &'static str {
-        r#"[operator.sensor_watch]
+impl SeriesKind for Stale {
+    type Options = StaleOptions;
+    const ABOUT: &'static str = "tells when a sensor fell silent or got stuck, and when it recovered";
+    const EXAMPLE: &'static str = r#"[operator.sensor_watch]
 type = "stale"
 input = "plc"
 silent_after = "5s"
 unchanged_after = "2m"
 tolerance = 0.01
 expect = ["oven1.temperature", "oven2.temperature"]
-"#
-    }
+"#;
 
-    fn options(&self) -> schemars::Schema {
-        schemars::schema_for!(StaleOptions)
-    }
-
-    fn plan(&self, options: &Value, input: &SchemaRef, _files: &dyn Files) -> Result<PlannedOperator, Problems> {
-        let options = parse_options::<StaleOptions>(options)?;
+    fn check(
+        options: StaleOptions,
+        columns: Option<&ReadingColumns>,
+        expected: &mut Vec<String>,
+    ) -> Result<Self, Problems> {
+        let StaleOptions { silent_after, unchanged_after, tolerance, count_bad, expect } = options;
         let mut problems = Problems::default();
-        check(&options, &mut problems);
-        let names = ColumnNames {
-            by: options.by.as_deref(),
-            time: options.time.as_deref(),
-            value: options.value.as_deref(),
-            quality: options.quality.as_deref(),
-        };
-        let columns = ReadingColumns::find(names, input).map_err(|more| problems.0.extend(more.0)).ok();
-        if options.silent_after.is_some() && columns.as_ref().is_some_and(|c| !c.has_received_at()) {
+        if silent_after.is_none() && unchanged_after.is_none() {
+            let hint = "give silent_after, unchanged_after, or both";
+            problems.push(Problem::whole("there is nothing to watch for").hint(hint));
+        }
+        for (name, long) in [("silent_after", silent_after), ("unchanged_after", unchanged_after)] {
+            more_than_no_time(name, long, &mut problems);
+        }
+        at_least_zero("tolerance", Some(tolerance), &mut problems);
+        if !expect.is_empty() && silent_after.is_none() {
+            let problem = Problem::option("expect", "sensors can be missed only with silent_after");
+            problems.push(problem.hint("add silent_after"));
+        }
+        if silent_after.is_some() && columns.is_some_and(|columns| !columns.has_received_at()) {
             let name = schema::RECEIVED_AT;
             problems.push(
                 Problem::option("silent_after", format!("the input has no column \"{name}\" to tell silence by"))
                     .hint("read from the source itself, or select received_at in the query"),
             );
         }
-        let (Some(columns), true) = (columns, problems.0.is_empty()) else { return Err(problems) };
-        let step = Stale {
-            silent_after: options.silent_after,
-            unchanged_after: options.unchanged_after,
-            tolerance: options.tolerance,
-            count_bad: options.count_bad,
-        };
-        let planned = PerSeries::plan(step, columns, events(), options.max_series, options.expect)?;
-        Ok(planned.timed(schema::TS, Span::ZERO))
+        expected.extend(expect);
+        problems.or(Self { silent_after, unchanged_after, tolerance, count_bad })
     }
-}
 
-fn check(options: &StaleOptions, problems: &mut Problems) {
-    if options.silent_after.is_none() && options.unchanged_after.is_none() {
-        let hint = "give silent_after, unchanged_after, or both";
-        problems.push(Problem::whole("there is nothing to watch for").hint(hint));
-    }
-    for (name, long) in [("silent_after", options.silent_after), ("unchanged_after", options.unchanged_after)] {
-        if let Some(found) = long.filter(|l| *l <= Span::ZERO) {
-            problems.push(Problem::option(name, format!("expected more than no time, found {found}")));
-        }
-    }
-    if !(options.tolerance.is_finite() && options.tolerance >= 0.0) {
-        let found = options.tolerance;
-        problems.push(Problem::option("tolerance", format!("expected a number of at least 0, found {found}")));
-    }
-    if !options.expect.is_empty() && options.silent_after.is_none() {
-        problems
-            .push(Problem::option("expect", "sensors can be missed only with silent_after").hint("add silent_after"));
+    fn output(_input: &SchemaRef) -> SchemaRef {
+        Events::schema()
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
 use lineside_model::{Problems, Quality, Reason, Result, Span, Timestamp, schema};
-use lineside_operators::operator::Files;
-use lineside_operators::{Emitter, Operator, PlannedOperator, registry};
+use lineside_operators::operator::{Files, InputRows};
+use lineside_operators::{Emitter, Operator, PlannedOperator, TimeColumn, registry};
 use serde_json::Value;
 
 /// One reading as tests write it.
@@ -56,7 +56,12 @@ impl Files for OneFile {
 pub(crate) fn plan(kind: &str, options: &str, file: &'static str) -> Result<PlannedOperator, Problems> {
     let options = toml::from_str::<Value>(options).expect("the options are TOML");
     let kind = registry::find(kind).expect("the kind is registered");
-    kind.plan(&options, &schema::readings(), &OneFile(file))
+    kind.plan(&options, &readings(), &OneFile(file))
+}
+
+/// The columns that readings have, `ts` being their event time.
+pub(crate) fn readings() -> InputRows {
+    InputRows { schema: schema::readings(), times: vec![TimeColumn { name: schema::TS.to_owned(), delay: Span::ZERO }] }
 }
 
 /// What is wrong with options, one line each.

@@ -1,8 +1,16 @@
 //! Operators as a user sees them: scripts of readings in and rows out, one file each, and the laws that hold for all.
 
 mod alarm;
+mod align;
+mod control_chart;
+mod cusum;
 mod deadband;
+mod ewma;
+mod held_for;
+mod hysteresis;
 mod kit;
 mod laws;
 mod pid;
+mod rate;
+mod resample;
 mod stale;
