@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Float64Array};
 use lineside_model::Result;
 
 use super::sum::FloatSum;
-use super::{Partial, Rows, same};
+use super::{Pair, Partial, Rows, same};
 
 /// Means per slot, kept as sums and counts.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,14 @@ impl Partial for Avg {
 
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
         self.sums.merge(&same::<Self>(other)?.sums, map)
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        self.sums.fold(pairs)
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        Box::new(Self { sums: self.sums.part(slots) })
     }
 
     fn emit(&self) -> Result<ArrayRef> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array};
 use lineside_model::Result;
 
-use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Counts per slot.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,18 @@ impl Partial for Count {
             self.counts[*slot as usize] += count;
         }
         Ok(())
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        for pair in pairs {
+            let (from, into) = pair.of(&mut self.counts)?;
+            *into += from;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        Box::new(Self { counts: take_entries(&mut self.counts, slots, &0) })
     }
 
     fn emit(&self) -> Result<ArrayRef> {

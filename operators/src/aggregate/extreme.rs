@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use lineside_model::{Error, Result};
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The least value.
 pub(super) fn least(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -84,6 +84,26 @@ impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
             }
         }
         Ok(())
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        for pair in pairs {
+            let (value, kept) = pair.of(&mut self.best)?;
+            let (present, kept_present) = pair.of(&mut self.present)?;
+            if *present && (!*kept_present || Self::beats(K::see(value), K::see(kept))) {
+                kept.clone_from(value);
+                *kept_present = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        Box::new(Self {
+            best: take_entries(&mut self.best, slots, &K::Value::default()),
+            present: take_entries(&mut self.present, slots, &false),
+            kind: PhantomData,
+        })
     }
 
     fn emit(&self) -> Result<ArrayRef> {

@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 use lineside_model::{Error, Result};
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The value with the earliest event time.
 pub(super) fn first(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -90,6 +90,30 @@ impl<K: Kept, const LAST: bool> Partial for Edge<K, LAST> {
             }
         }
         Ok(())
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        for pair in pairs {
+            let (from, into) = (pair.from as usize, pair.into as usize);
+            let taken =
+                self.present[from] && (!self.present[into] || Self::replaces(self.times[from], self.times[into]));
+            if taken {
+                let (value, kept) = pair.of(&mut self.values)?;
+                kept.clone_from(value);
+                self.times[into] = self.times[from];
+                self.present[into] = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        Box::new(Self {
+            times: take_entries(&mut self.times, slots, &0),
+            values: take_entries(&mut self.values, slots, &K::Value::default()),
+            present: take_entries(&mut self.present, slots, &false),
+            kind: PhantomData,
+        })
     }
 
     fn emit(&self) -> Result<ArrayRef> {

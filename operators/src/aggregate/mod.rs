@@ -177,6 +177,25 @@ pub(crate) fn partial(function: &AggregateFunction, values: Option<&DataType>) -
     })
 }
 
+/// Two slots of a partial, one of which goes into the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    /// The slot that is read.
+    pub(crate) from: u32,
+    /// The slot that takes it, another one.
+    pub(crate) into: u32,
+}
+
+impl Pair {
+    /// The two entries of a column.
+    fn of<T>(self, column: &mut [T]) -> Result<(&T, &mut T)> {
+        match column.get_disjoint_mut([self.from as usize, self.into as usize]) {
+            Ok([from, into]) => Ok((from, into)),
+            Err(e) => Err(Error::internal("an aggregate was told to take what it has not").caused_by(e)),
+        }
+    }
+}
+
 /// One aggregate of all keys of a stretch of time: columns with a place for each slot.
 pub(crate) trait Partial: Any + Send + Debug {
     /// An empty one of the same kind.
@@ -194,6 +213,12 @@ pub(crate) trait Partial: Any + Send + Debug {
     /// Takes the slots of `other` (of the same kind, over another stretch of time): its slot `i` goes into slot `map[i]`. A slot
     /// without rows may go anywhere and changes nothing there.
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()>;
+
+    /// Takes slots of its own: for each pair in order, slot `from` (of a later stretch of time) into slot `into`. `from` stays.
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()>;
+
+    /// Moves these slots out, in this order, and leaves them empty. Each slot is named once.
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial>;
 
     /// The results of all slots, in their order.
     fn emit(&self) -> Result<ArrayRef>;
@@ -217,6 +242,11 @@ pub(crate) trait Partial: Any + Send + Debug {
     /// # Errors
     /// If the bytes are not such columns.
     fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()>;
+}
+
+/// Moves entries of a column out, in this order, and leaves empty ones.
+fn take_entries<T: Clone>(column: &mut [T], slots: &[u32], empty: &T) -> Vec<T> {
+    slots.iter().map(|slot| std::mem::replace(&mut column[*slot as usize], empty.clone())).collect()
 }
 
 /// `other` as what it must be: a partial of the same aggregate of the same plan.

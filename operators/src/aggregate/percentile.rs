@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Float64Array};
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 
-use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// All values per slot.
 #[derive(Clone, Debug)]
@@ -50,6 +50,18 @@ impl Partial for Percentile {
             self.values[*slot as usize].extend_from_slice(values);
         }
         Ok(())
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        for pair in pairs {
+            let (from, into) = pair.of(&mut self.values)?;
+            into.extend_from_slice(from);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        Box::new(Self { fraction: self.fraction, values: take_entries(&mut self.values, slots, &Vec::new()) })
     }
 
     fn emit(&self) -> Result<ArrayRef> {

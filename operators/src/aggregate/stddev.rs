@@ -11,7 +11,7 @@ use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Moments of the values of one slot.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -90,6 +90,18 @@ impl Partial for Stddev {
             self.moments[*slot as usize].merge(moments);
         }
         Ok(())
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        for pair in pairs {
+            let (from, into) = pair.of(&mut self.moments)?;
+            into.merge(from);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        Box::new(Self { less: self.less, moments: take_entries(&mut self.moments, slots, &Moments::default()) })
     }
 
     fn emit(&self) -> Result<ArrayRef> {

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, UInt64Array};
 use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 use lineside_model::Result;
 
-use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Sums of floats per slot, and how many values each has.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,11 @@ impl FloatSum {
     /// Sums and counts, slot by slot.
     pub(super) fn parts(&self) -> impl Iterator<Item = (f64, u64)> {
         self.sums.iter().copied().zip(self.counts.iter().copied())
+    }
+
+    /// Moves slots out, see [`Partial::take`].
+    pub(super) fn part(&mut self, slots: &[u32]) -> Self {
+        Self { sums: take_entries(&mut self.sums, slots, &0.0), counts: take_entries(&mut self.counts, slots, &0) }
     }
 }
 
@@ -55,6 +60,20 @@ impl Partial for FloatSum {
             self.counts[*slot as usize] += count;
         }
         Ok(())
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        for pair in pairs {
+            let (sum, into) = pair.of(&mut self.sums)?;
+            *into += sum;
+            let (count, into) = pair.of(&mut self.counts)?;
+            *into += count;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        Box::new(self.part(slots))
     }
 
     fn emit(&self) -> Result<ArrayRef> {
@@ -128,6 +147,24 @@ impl Partial for IntegerSum {
             self.present[*slot as usize] |= present;
         }
         Ok(())
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        for pair in pairs {
+            let (sum, into) = pair.of(&mut self.sums)?;
+            *into = into.saturating_add(*sum);
+            let (present, into) = pair.of(&mut self.present)?;
+            *into |= present;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        Box::new(Self {
+            signed: self.signed,
+            sums: take_entries(&mut self.sums, slots, &0),
+            present: take_entries(&mut self.present, slots, &false),
+        })
     }
 
     fn emit(&self) -> Result<ArrayRef> {

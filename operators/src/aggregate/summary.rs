@@ -13,7 +13,7 @@ use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Partial, Rows, Statistic, check_slots, from_bytes, same, to_bytes};
+use super::{Pair, Partial, Rows, Statistic, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// What is known of the values of one slot.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -112,6 +112,23 @@ impl Partial for Summary {
             self.nulls[slot] = self.nulls[slot].saturating_add(*nulls);
         }
         Ok(())
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        for pair in pairs {
+            let (from, into) = pair.of(&mut self.numbers)?;
+            into.merge(from);
+            let (from, into) = pair.of(&mut self.nulls)?;
+            *into = into.saturating_add(*from);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        Box::new(Self {
+            numbers: take_entries(&mut self.numbers, slots, &Numbers::NONE),
+            nulls: take_entries(&mut self.nulls, slots, &0),
+        })
     }
 
     fn emit(&self) -> Result<ArrayRef> {

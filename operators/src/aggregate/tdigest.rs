@@ -17,7 +17,7 @@ use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
 use super::percentile::{ascending, interpolate};
-use super::{Partial, Rows, check_slots, from_bytes, same, to_bytes};
+use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Upper bound of the number of means: the δ of the paper.
 const MEANS: f64 = 100.0;
@@ -163,6 +163,19 @@ impl Partial for ApproxPercentile {
             self.digests[*slot as usize].merge(digest);
         }
         Ok(())
+    }
+
+    fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
+        for pair in pairs {
+            let (from, into) = pair.of(&mut self.digests)?;
+            into.merge(from);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
+        let digests = take_entries(&mut self.digests, slots, &Digest::default());
+        Box::new(Self { fraction: self.fraction, digests })
     }
 
     fn emit(&self) -> Result<ArrayRef> {

@@ -9,6 +9,8 @@
 
 mod aggregate;
 mod assign;
+mod columns;
+pub mod keyed;
 mod keys;
 mod output;
 mod runs;
@@ -16,17 +18,16 @@ mod slice;
 mod sliding;
 mod slots;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use lineside_model::schema::time_field;
+use arrow::datatypes::SchemaRef;
 use lineside_model::{Problem, Problems, Span};
 
 use self::aggregate::{Layout, WindowAggregate};
 use self::assign::{Grid, SPAN_LIMIT};
+use self::columns::{Columns, names_of};
+use crate::aggregate::Shared;
 pub use crate::aggregate::{AggregateFunction, result_type};
-use crate::aggregate::{Shared, update_type};
 use crate::{PlannedOperator, TimeColumn};
 
 /// The column of a window's first moment.
@@ -102,56 +103,14 @@ pub fn plan(spec: WindowSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
     let mut problems = Problems::default();
     let (size, slide, offset) = spec.kind.parts();
     check_kind(size, slide, spec.time_delay, &mut problems);
-    let column = |at: usize, problems: &mut Problems| {
-        let field = input.fields().get(at);
-        if field.is_none() {
-            problems.push(Problem::whole(format!("the input has no column number {at}")));
-        }
-        field
-    };
-    if let Some(time) = column(spec.time, &mut problems)
-        && !matches!(time.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _))
-    {
-        let problem =
-            format!("windows are cut by a timestamp in microseconds, \"{}\" is {}", time.name(), time.data_type());
-        problems.push(Problem::whole(problem).hint("use the event time of the input, or CAST(… AS TIMESTAMP(6))"));
-    }
-
-    let mut fields = vec![time_field(WINDOW_START, false), time_field(WINDOW_END, false)];
-    let mut key_types = Vec::new();
-    for key in &spec.keys {
-        let Some(key) = column(*key, &mut problems) else { continue };
-        if !keys::is_supported(key.data_type()) {
-            let problem = format!("rows cannot be grouped by \"{}\", which is {}", key.name(), key.data_type());
-            problems.push(Problem::whole(problem).hint("group by a number, a text, a boolean or a time"));
-        }
-        key_types.push(key.data_type().clone());
-        fields.push(key.as_ref().clone());
-    }
-    let mut values = Vec::new();
-    let mut aggregates = Vec::new();
-    for AggregateSpec { function, column: at, name } in &spec.aggregates {
-        let input = at.and_then(|at| column(at, &mut problems));
-        match result_type(function, input.map(|field| field.data_type())) {
-            Err(problem) => problems.push(problem),
-            Ok(result) => fields.push(Field::new(name, result, *function != AggregateFunction::Count)),
-        }
-        let read = input.map(|field| update_type(function, field.data_type()));
-        aggregates.push((*function, at.zip(read).map(|read| place(&mut values, read))));
-    }
-    let mut names = BTreeSet::new();
-    for field in fields.iter().filter(|field| !names.insert(field.name().clone())) {
-        let problem = Problem::whole(format!("two output columns are named \"{}\"", field.name()));
-        problems.push(problem.hint("name one of them with AS"));
-    }
+    let columns = Columns::of(spec.time, &spec.keys, &spec.aggregates, input, &mut problems);
     if !problems.0.is_empty() {
         return Err(problems);
     }
 
-    let partition_by =
-        (!spec.keys.is_empty()).then(|| spec.keys.iter().map(|key| input.field(*key).name().clone()).collect());
+    let partition_by = names_of(&spec.keys, input);
     let explain = explain(&spec);
-    let output = Arc::new(Schema::new(fields));
+    let Columns { key_types, values, aggregates, output } = columns;
     let times = [(WINDOW_END, spec.time_delay), (WINDOW_START, Span(size.micros() + spec.time_delay.micros()))];
     let layout = Arc::new(Layout {
         grid: Grid::new(size, slide, offset),
@@ -188,14 +147,6 @@ fn check_kind(size: Span, slide: Span, time_delay: Span, problems: &mut Problems
     if time_delay < Span::ZERO || time_delay > SPAN_LIMIT {
         problems.push(Problem::whole(format!("the delay of the time column is {time_delay}, it must not be negative")));
     }
-}
-
-/// Where `value` is in `values`, added if it is new.
-fn place<T: PartialEq>(values: &mut Vec<T>, value: T) -> usize {
-    values.iter().position(|known| *known == value).unwrap_or_else(|| {
-        values.push(value);
-        values.len() - 1
-    })
 }
 
 fn explain(spec: &WindowSpec) -> Vec<String> {

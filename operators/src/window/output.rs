@@ -53,6 +53,20 @@ impl Output {
         Ok(())
     }
 
+    /// Adds closed windows of one key each, with their results.
+    pub(super) fn extend(
+        &mut self,
+        windows: impl IntoIterator<Item = (u32, Range<i64>)>,
+        results: impl IntoIterator<Item = ArrayRef>,
+    ) {
+        for (key, bounds) in windows {
+            self.ids.push(key);
+            self.starts.push(bounds.start);
+            self.ends.push(bounds.end);
+        }
+        self.aggregates.iter_mut().zip(results).for_each(|(pieces, column)| pieces.push(column));
+    }
+
     /// Whether a batch is full.
     pub(super) fn is_full(&self) -> bool {
         self.ids.len() >= self.batch_rows

@@ -1,6 +1,7 @@
 //! Windowed aggregation as a user meets it: readings and watermarks in, closed windows out.
 
 mod definition;
+mod keyed;
 mod plans;
 mod scripts;
 
@@ -79,7 +80,10 @@ fn by_sensor(kind: WindowKind, functions: &[AggregateFunction]) -> WindowSpec {
 /// a fresh operator takes over, `end` the end of the input. The answer has what each line brought about.
 #[expect(clippy::needless_pass_by_value, reason = "an expectation reads best in the call")]
 fn check(spec: WindowSpec, script: &str, expected: Expect) {
-    let planned = plan(spec, &readings()).expect("the plan is sound");
+    check_planned(&plan(spec, &readings()).expect("the plan is sound"), script, &expected);
+}
+
+fn check_planned(planned: &PlannedOperator, script: &str, expected: &Expect) {
     let mut operator = (planned.build)();
     let mut text = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -87,7 +91,7 @@ fn check(spec: WindowSpec, script: &str, expected: Expect) {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             ["watermark", time] => operator.advance(Timestamp(secs(time)), &mut out).expect("advances"),
             ["end"] => operator.advance(Timestamp::MAX, &mut out).expect("ends"),
-            ["restart"] => operator = restarted(&planned, operator.as_ref()),
+            ["restart"] => operator = restarted(planned, operator.as_ref()),
             [time, sensor, value] => {
                 let known = |text: &str| (text != "-").then(|| text.to_owned());
                 let times = TimestampMicrosecondArray::from(vec![known(time).map(|t| secs(&t))]).with_timezone("UTC");

@@ -19,7 +19,7 @@ use lineside_model::{Error, Result};
 
 use self::integer::IntegerKeys;
 use self::row::RowKeys;
-pub(super) use self::saved::{load, numbered, save};
+pub(super) use self::saved::{load, load_columns, numbered, save, save_columns};
 use self::text::TextKeys;
 
 /// No number was given yet.

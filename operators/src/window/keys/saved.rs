@@ -1,4 +1,4 @@
-//! Keys in a snapshot: as an Arrow IPC stream, whose layout does not change with ours, behind a checksum, because the reader
+//! Keys and other columns in a snapshot: as an Arrow IPC stream, whose layout does not change with ours, behind a checksum, because the reader
 //! of such streams panics on damaged ones.
 
 use std::sync::Arc;
@@ -23,18 +23,13 @@ pub(in crate::window) fn numbered(types: &[DataType], columns: &[ArrayRef], rows
     }
 }
 
-/// The keys as an Arrow IPC stream, a row for each number in its order; nothing if there are no key columns.
+/// The keys, a row for each number in its order; nothing if there are no key columns.
 pub(in crate::window) fn save(keys: &dyn Keys, types: &[DataType]) -> Result<Vec<u8>> {
     if types.is_empty() {
         return Ok(Vec::new());
     }
-    let field = |(n, data_type): (usize, &DataType)| Field::new(format!("key{n}"), stored_type(data_type), true);
-    let schema = Arc::new(Schema::new(types.iter().enumerate().map(field).collect::<Vec<_>>()));
     let ids = (0u32..).take(keys.len()).collect::<Vec<_>>();
-    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
-    writer.write(&RecordBatch::try_new(SchemaRef::clone(&schema), keys.columns(&ids)?)?)?;
-    let stream = writer.into_inner()?;
-    Ok([checksum(&stream).to_le_bytes().as_slice(), &stream].concat())
+    save_columns(&keys.columns(&ids)?, &types.iter().map(stored_type).collect::<Vec<_>>())
 }
 
 /// What [`save`] gave.
@@ -45,24 +40,37 @@ pub(in crate::window) fn load(bytes: &[u8], types: &[DataType]) -> Result<Box<dy
     if types.is_empty() {
         return keys(types);
     }
-    let damaged = || Error::data("saved state of a window is damaged: its keys are unreadable");
+    let columns = load_columns(bytes, &types.iter().map(stored_type).collect::<Vec<_>>())?;
+    numbered(types, &columns, columns.first().map_or(0, |column| column.len()))
+}
+
+/// Columns of these types as an Arrow IPC stream.
+pub(in crate::window) fn save_columns(columns: &[ArrayRef], types: &[DataType]) -> Result<Vec<u8>> {
+    let field = |(n, data_type): (usize, &DataType)| Field::new(format!("key{n}"), data_type.clone(), true);
+    let schema = Arc::new(Schema::new(types.iter().enumerate().map(field).collect::<Vec<_>>()));
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
+    writer.write(&RecordBatch::try_new(SchemaRef::clone(&schema), columns.to_vec())?)?;
+    let stream = writer.into_inner()?;
+    Ok([checksum(&stream).to_le_bytes().as_slice(), &stream].concat())
+}
+
+/// What [`save_columns`] gave.
+///
+/// # Errors
+/// If the bytes are not such columns, or columns of other types.
+pub(in crate::window) fn load_columns(bytes: &[u8], types: &[DataType]) -> Result<Vec<ArrayRef>> {
+    let damaged = || Error::data("saved state of a window is damaged: its columns are unreadable");
     let (sum, stream) = bytes.split_first_chunk().ok_or_else(damaged)?;
     if u64::from_le_bytes(*sum) != checksum(stream) {
         return Err(damaged());
     }
     let mut reader = StreamReader::try_new(stream, None).map_err(|e| damaged().caused_by(e))?;
-    let saved = reader.schema();
-    if !saved.fields().iter().map(|field| field.data_type().clone()).eq(types.iter().map(stored_type)) {
-        return Err(Error::user("saved state of a window has keys of other types")
+    if !reader.schema().fields().iter().map(|field| field.data_type()).eq(types) {
+        return Err(Error::user("saved state of a window has columns of other types")
             .hint("the pipeline was changed since the state was saved; start it with an empty state directory"));
     }
-    match reader.next() {
-        Some(batch) => {
-            let batch = batch.map_err(|e| damaged().caused_by(e))?;
-            numbered(types, batch.columns(), batch.num_rows())
-        }
-        None => keys(types),
-    }
+    let batch = reader.next().ok_or_else(damaged)?.map_err(|e| damaged().caused_by(e))?;
+    Ok(batch.columns().to_vec())
 }
 
 /// FNV-1a, 64 bits: it notices damage, not malice.
