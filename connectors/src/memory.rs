@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::codec::MakeEncoder;
-use crate::file::columns::{Column, ReadColumn, give};
+use crate::file::columns::{Column, Given, ReadColumn, give};
 use crate::file::plan::look_at_json;
 use crate::{
     BuildContext, ConnectorKind, Gives, Outcome, PlanContext, PlannedSink, PlannedSource, Position, Pulled, Sink,
@@ -232,5 +232,9 @@ fn read(rows: &[Value], columns: &[ReadColumn], schema: &SchemaRef) -> Result<Ve
     let wrong = |e| Error::user("a row does not fit the types of its columns").caused_by(e);
     decoder.serialize(rows).map_err(wrong)?;
     let read = decoder.flush().map_err(wrong)?;
-    read.iter().map(|batch| give(columns, schema, batch)).collect()
+    let given = |batch| {
+        let Given { rows, wrong, .. } = give(columns, schema, batch)?;
+        if wrong == 0 { Ok(rows) } else { Err(Error::user("a row does not fit the types of its columns")) }
+    };
+    read.iter().map(given).collect()
 }

@@ -294,7 +294,7 @@ fn what_cannot_be_read_is_told_with_the_cure() {
         (
             json!({"path": "a.csv", "columns": {"value": "flaot"}}),
             expect![[
-                r#"option "columns.value": unknown variant "flaot"; expected one of "float", "int", "bool", "text", "timestamp""#
+                r#"option "columns.value": unknown variant "flaot"; expected one of "float", "int", "bool", "text", "timestamp", "quality""#
             ]],
         ),
     ] {

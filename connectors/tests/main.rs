@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what went wrong")]
 
 mod codecs;
+mod csv_file;
 mod double;
 mod file;
 mod kafka;

@@ -10,8 +10,9 @@ use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Schema, SchemaRef};
 use lineside_model::{Error, Quality, Reason, Result};
 
+use super::csv_read::bool_of;
 use super::field::{Field, FieldType, TimeUnit};
-use super::time_text;
+use super::{digits, time_text};
 
 /// Why a message is no row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,19 +107,30 @@ pub(super) fn cell<'a>(field: &Field, scalar: Scalar<'a>) -> Result<Cell<'a>, Fa
 }
 
 fn time(field: &Field, scalar: Scalar<'_>) -> Result<i64, Fault> {
-    let scaled = |v: i64, factor: i64| v.checked_mul(factor).ok_or_else(|| Fault::not_finite(field));
     match (field.unit, scalar) {
-        (TimeUnit::Us, Scalar::Int(v)) => Ok(v),
-        (TimeUnit::Ms, Scalar::Int(v)) => scaled(v, 1_000),
-        (TimeUnit::S, Scalar::Int(v)) => scaled(v, 1_000_000),
-        (TimeUnit::Ns, Scalar::Int(v)) => Ok(v.div_euclid(1_000)),
+        (unit, Scalar::Text(v)) if unit.is_text() => {
+            time_of(unit, &v).ok_or_else(|| Fault::wrong_type(field, Scalar::Text(v).found()))
+        }
+        (unit, Scalar::Int(v)) if !unit.is_text() => micros(unit, v).ok_or_else(|| Fault::not_finite(field)),
         (TimeUnit::Ms, Scalar::Float(v)) => rounded(field, v * 1e3),
         (TimeUnit::S, Scalar::Float(v)) => rounded(field, v * 1e6),
-        (TimeUnit::Rfc3339, Scalar::Text(v)) => match time_text::parse(&v) {
-            Some(time) => Ok(time.micros()),
-            None => Err(Fault::wrong_type(field, Scalar::Text(v).found())),
-        },
         (_, other) => Err(Fault::wrong_type(field, other.found())),
+    }
+}
+
+/// The time that a text tells in microseconds, written as `unit` says.
+pub(crate) fn time_of(unit: TimeUnit, text: &str) -> Option<i64> {
+    time_text::read(unit, text).map(|time| time.micros())
+}
+
+/// So many of a unit since 1970 in microseconds; `None` beyond their range, and for a unit that is text.
+pub(crate) fn micros(unit: TimeUnit, time: i64) -> Option<i64> {
+    match unit {
+        TimeUnit::S => time.checked_mul(1_000_000),
+        TimeUnit::Ms => time.checked_mul(1_000),
+        TimeUnit::Us => Some(time),
+        TimeUnit::Ns => Some(time.div_euclid(1_000)),
+        TimeUnit::Text | TimeUnit::Rfc3339 => None,
     }
 }
 
@@ -137,8 +149,8 @@ pub(crate) struct Columns<'f> {
 #[derive(Debug)]
 struct Column {
     values: Values,
-    /// One entry a row, kept only for optional fields: whether there is a value.
-    present: Option<Vec<bool>>,
+    /// The rows that have no value here; their place is taken by any.
+    missing: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -166,12 +178,12 @@ impl<'f> Columns<'f> {
                 }
                 FieldType::Quality => Values::Quality(Vec::with_capacity(rows)),
             },
-            present: (field.optional && field.kind != FieldType::Quality).then(|| Vec::with_capacity(rows)),
+            missing: Vec::new(),
         };
         Self { fields, columns: fields.iter().map(column).collect(), rows: 0 }
     }
 
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
@@ -189,37 +201,77 @@ impl<'f> Columns<'f> {
             }
         }
         for (column, cell) in self.columns.iter_mut().zip(cells) {
-            let cell = std::mem::take(cell);
-            if let Some(present) = &mut column.present {
-                present.push(!matches!(cell, Cell::Missing));
-            }
-            match (&mut column.values, cell) {
+            match (&mut column.values, std::mem::take(cell)) {
                 (Values::Float(values), Cell::Float(v)) => values.push(v),
                 (Values::Int(values) | Values::Time(values), Cell::Int(v)) => values.push(v),
                 (Values::Bool(values), Cell::Bool(v)) => values.push(v),
                 (Values::Quality(values), Cell::Quality(v)) => values.push(v),
-                (Values::Text { ends, bytes }, cell) => {
-                    if let Cell::Text(text) = cell {
-                        bytes.extend_from_slice(text.as_bytes());
-                    }
-                    ends.push(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
-                }
-                // A missing one: the place is taken, and null by `present`.
-                (Values::Float(values), _) => values.push(0.0),
-                (Values::Int(values) | Values::Time(values), _) => values.push(0),
-                (Values::Bool(values), _) => values.push(false),
-                (Values::Quality(values), _) => values.push(Quality::Good),
+                (Values::Text { ends, bytes }, Cell::Text(text)) => push_text(ends, bytes, text.as_bytes()),
+                _ => column.push_missing(self.rows),
             }
         }
         self.rows += 1;
         Ok(())
     }
 
+    /// Reads the plain number that `text` begins with straight into the next row of a field, and gives its length. `None`: the
+    /// field holds no numbers, or this is none that can be read in passing.
+    #[inline]
+    pub(super) fn number(&mut self, field: usize, text: &[u8]) -> Option<usize> {
+        match &mut self.columns.get_mut(field)?.values {
+            Values::Float(values) => {
+                let (value, len) = digits::decimal(text)?;
+                values.push(value);
+                Some(len)
+            }
+            Values::Int(values) => {
+                let (value, len) = digits::whole(text)?;
+                values.push(value);
+                Some(len)
+            }
+            Values::Time(values) => {
+                let unit = self.fields.get(field)?.unit;
+                let (value, len) = if unit.is_text() { None } else { digits::whole(text) }?;
+                values.push(micros(unit, value)?);
+                Some(len)
+            }
+            Values::Bool(_) | Values::Text { .. } | Values::Quality(_) => None,
+        }
+    }
+
+    /// Puts a text, which is UTF-8, into the next row of a field, if it is a value of the field's type or may be missing.
+    #[inline]
+    pub(super) fn text(&mut self, field: usize, text: &[u8]) -> Option<()> {
+        let (rows, about, column) = (self.rows, self.fields.get(field)?, self.columns.get_mut(field)?);
+        if text.is_empty() {
+            return about.optional.then(|| column.push_missing(rows));
+        }
+        match &mut column.values {
+            Values::Text { ends, bytes } => {
+                // Arrow's offsets are 32 bits wide.
+                i32::try_from(bytes.len() + text.len()).ok()?;
+                push_text(ends, bytes, text);
+            }
+            Values::Bool(values) => values.push(bool_of(text)?),
+            Values::Quality(values) => values.push(Quality::from_word(std::str::from_utf8(text).ok()?)?),
+            Values::Time(values) if about.unit.is_text() => {
+                values.push(time_of(about.unit, std::str::from_utf8(text).ok()?)?);
+            }
+            Values::Time(_) | Values::Int(_) | Values::Float(_) => return None,
+        }
+        Some(())
+    }
+
+    /// The row is whole: every column got its value by [`Columns::number`] or [`Columns::text`].
+    pub(super) fn row_is_whole(&mut self) {
+        self.rows += 1;
+    }
+
     /// Takes back the rows after the first `rows`.
-    pub(super) fn truncate(&mut self, rows: usize) {
+    pub(crate) fn truncate(&mut self, rows: usize) {
         for column in &mut self.columns {
-            if let Some(present) = &mut column.present {
-                present.truncate(rows);
+            while column.missing.last().is_some_and(|row| *row >= rows) {
+                column.missing.pop();
             }
             match &mut column.values {
                 Values::Float(values) => values.truncate(rows),
@@ -237,7 +289,8 @@ impl<'f> Columns<'f> {
 
     /// The columns as arrays, in the order of the fields.
     pub(crate) fn into_arrays(self) -> Result<Vec<ArrayRef>> {
-        self.columns.into_iter().map(Column::finish).collect()
+        let rows = self.rows;
+        self.columns.into_iter().map(|column| column.finish(rows)).collect()
     }
 
     pub(super) fn finish(self, schema: SchemaRef) -> Result<RecordBatch> {
@@ -246,8 +299,27 @@ impl<'f> Columns<'f> {
 }
 
 impl Column {
-    fn finish(self) -> Result<ArrayRef> {
-        let nulls = self.present.filter(|p| p.contains(&false)).map(NullBuffer::from);
+    #[cold]
+    fn push_missing(&mut self, row: usize) {
+        match &mut self.values {
+            Values::Float(values) => values.push(0.0),
+            Values::Int(values) | Values::Time(values) => values.push(0),
+            Values::Bool(values) => values.push(false),
+            Values::Text { ends, bytes } => push_text(ends, bytes, b""),
+            // A quality that nobody tells is good.
+            Values::Quality(values) => return values.push(Quality::Good),
+        }
+        self.missing.push(row);
+    }
+
+    fn finish(self, rows: usize) -> Result<ArrayRef> {
+        let nulls = (!self.missing.is_empty()).then(|| {
+            let mut present = vec![true; rows];
+            for row in self.missing {
+                present[row] = false;
+            }
+            NullBuffer::from(present)
+        });
         Ok(match self.values {
             Values::Float(values) => Arc::new(Float64Array::new(values.into(), nulls)),
             Values::Int(values) => Arc::new(Int64Array::new(values.into(), nulls)),
@@ -260,6 +332,11 @@ impl Column {
             ),
         })
     }
+}
+
+fn push_text(ends: &mut Vec<i32>, bytes: &mut Vec<u8>, text: &[u8]) {
+    bytes.extend_from_slice(text);
+    ends.push(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
 }
 
 /// The schema of these fields.

@@ -4,20 +4,19 @@
 //! value that is empty is missing; a line with more values than there are columns is bad, since nobody can say which one is
 //! too many.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use lineside_model::{Problem, Problems, Reason, Result, parse_options};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::cells::{CellColumn, CellValue};
-use super::columns::{Cell, Fault, Scalar, cell, schema_of, short};
+use super::columns::{Fault, schema_of, short};
+use super::csv_read::CsvLines;
 use super::field::{Field, FieldType, TimeUnit};
 use super::{CodecKind, Decoded, Decoder, Encoder, MakeDecoder, MakeEncoder, TimeForm, decode, only_for};
 use crate::PlanContext;
@@ -31,7 +30,7 @@ pub struct CsvColumn {
     /// Its type: float, int, bool, text, timestamp or quality.
     #[serde(rename = "type")]
     kind: FieldType,
-    /// How a timestamp is written: s, ms, us, ns or rfc3339. Default: us.
+    /// How a timestamp is written: s, ms, us, ns, rfc3339 or text. Default: us.
     unit: Option<TimeUnit>,
     /// Whether it may be empty, or missing at the end of the line. Default: false.
     #[serde(default)]
@@ -99,12 +98,10 @@ impl CodecKind for Csv {
         let out_schema = Arc::clone(&schema);
         let make: MakeDecoder = Box::new(move || {
             Box::new(CsvDecoder {
-                reader: ReaderBuilder::new().delimiter(delimiter).build(),
+                lines: CsvLines::new(delimiter, (0..fields.len()).map(Some).collect()),
                 fields: fields.clone(),
                 schema: Arc::clone(&schema),
                 max_bytes,
-                text: Vec::new(),
-                ends: Vec::new(),
             })
         });
         problems.or((out_schema, make))
@@ -135,13 +132,10 @@ fn delimiter(written: Option<&str>, problems: &mut Problems) -> u8 {
 
 #[derive(Debug)]
 struct CsvDecoder {
-    reader: Reader,
+    lines: CsvLines,
     fields: Vec<Field>,
     schema: SchemaRef,
     max_bytes: usize,
-    /// The values of one line without their quotes, and where each ends; kept between lines.
-    text: Vec<u8>,
-    ends: Vec<usize>,
 }
 
 impl Decoder for CsvDecoder {
@@ -150,83 +144,25 @@ impl Decoder for CsvDecoder {
     }
 
     fn decode(&mut self, payloads: &[Bytes]) -> Result<Decoded> {
-        let Self { reader, fields, schema, max_bytes, text, ends } = self;
-        decode::each(payloads, fields, SchemaRef::clone(schema), *max_bytes, |payload, cells, columns| {
+        let Self { lines, fields, schema, max_bytes } = self;
+        decode::each(payloads, fields, SchemaRef::clone(schema), *max_bytes, |payload, columns| {
             let line = decode::text(payload)?;
             if line.trim_ascii().is_empty() {
                 return Err(Fault::new(Reason::Empty, "the message is only white space"));
             }
-            let count = split(reader, line, text, ends)?;
+            let before = columns.rows();
+            if lines.plain(payload, columns) == Some(payload.len()) {
+                return Ok(());
+            }
+            columns.truncate(before);
+            let count = lines.split(line)?;
             if count > fields.len() {
                 let detail = format!("{count} values for {} columns: {}", fields.len(), short(line));
                 return Err(Fault::new(Reason::Malformed, detail));
             }
-            let mut from = 0;
-            for (field, (place, end)) in fields.iter().zip(cells.iter_mut().zip(ends.iter().take(count))) {
-                // Cut at delimiters, which are ASCII, so this is UTF-8 again.
-                let value = text.get(from..*end).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
-                *place = value_of(field, value)?;
-                from = *end;
-            }
-            columns.push(cells)
+            lines.careful(count, fields, columns)
         })
     }
-}
-
-/// Takes a line apart; how many values it has.
-fn split(reader: &mut Reader, line: &str, text: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<usize, Fault> {
-    // Values never are longer than the line, nor more than its bytes and one.
-    if text.len() < line.len() + 1 {
-        text.resize(line.len() + 1, 0);
-    }
-    let most = line.len() + 2;
-    if ends.len() < most.min(64) {
-        ends.resize(64, 0);
-    }
-    reader.reset();
-    let mut rest = line.as_bytes();
-    let (mut written, mut count) = (0, 0);
-    loop {
-        let (result, read, out, found) = reader.read_record(rest, &mut text[written..], &mut ends[count..]);
-        rest = rest.get(read..).unwrap_or_default();
-        written += out;
-        count += found;
-        match result {
-            ReadRecordResult::Record => break,
-            ReadRecordResult::End => break,
-            // The input is whole: the next call has none and so says where the record ends.
-            ReadRecordResult::InputEmpty => {}
-            ReadRecordResult::OutputFull => text.resize(text.len() * 2, 0),
-            ReadRecordResult::OutputEndsFull => ends.resize(ends.len() * 2, 0),
-        }
-    }
-    if rest.trim_ascii().is_empty() {
-        Ok(count)
-    } else {
-        Err(Fault::new(Reason::Malformed, format!("more than one line: {}", short(line))))
-    }
-}
-
-fn value_of<'a>(field: &Field, text: &str) -> Result<Cell<'a>, Fault> {
-    let text = if field.kind == FieldType::Text { text } else { text.trim_ascii() };
-    if text.is_empty() {
-        return Ok(Cell::Missing);
-    }
-    let wrong = || Fault::wrong_type(field, format_args!("\"{}\"", short(text)));
-    let scalar = match field.kind {
-        FieldType::Text | FieldType::Quality => Scalar::Text(Cow::Owned(text.to_owned())),
-        FieldType::Timestamp if field.unit == TimeUnit::Rfc3339 => Scalar::Text(Cow::Owned(text.to_owned())),
-        FieldType::Bool => Scalar::Bool(text.parse().map_err(|_| wrong())?),
-        FieldType::Float => Scalar::Float(text.parse().map_err(|_| wrong())?),
-        FieldType::Int | FieldType::Timestamp => match text.parse::<i64>() {
-            Ok(v) => Scalar::Int(v),
-            Err(e) if matches!(e.kind(), std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow) => {
-                return Err(Fault::not_finite(field));
-            }
-            Err(_) => Scalar::Float(text.parse().map_err(|_| wrong())?),
-        },
-    };
-    cell(field, scalar)
 }
 
 /// Writes one line a row without a line end; what has no value is empty.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use lineside_model::{Reason, Result};
 
 use super::Decoded;
-use super::columns::{Cell, Columns, Fault};
+use super::columns::{Columns, Fault};
 use super::field::Field;
 
 /// The default of `max_bytes`: what a message may have if the user says nothing.
@@ -35,17 +35,14 @@ pub(super) fn each<'a>(
     fields: &[Field],
     schema: SchemaRef,
     max_bytes: usize,
-    mut read: impl FnMut(&'a [u8], &mut [Cell<'a>], &mut Columns<'_>) -> Result<(), Fault>,
+    mut read: impl FnMut(&'a [u8], &mut Columns<'_>) -> Result<(), Fault>,
 ) -> Result<Decoded> {
     let mut columns = Columns::new(fields, payloads.len());
-    let mut cells = Vec::with_capacity(fields.len());
     let mut bad = Vec::new();
     let mut origins: Option<Vec<u32>> = None;
     for (n, payload) in (0u32..).zip(payloads) {
         let before = columns.rows();
-        cells.clear();
-        cells.resize_with(fields.len(), Cell::default);
-        match check_size(payload, max_bytes).and_then(|()| read(payload, &mut cells, &mut columns)) {
+        match check_size(payload, max_bytes).and_then(|()| read(payload, &mut columns)) {
             Ok(()) => {}
             Err(fault) => {
                 columns.truncate(before);

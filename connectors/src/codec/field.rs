@@ -44,6 +44,15 @@ pub enum TimeUnit {
     Ns,
     /// Text such as 2024-03-01T12:30:00.25Z.
     Rfc3339,
+    /// Text as programs write it, such as 2024-03-01 12:30:00; in UTC where it names no offset.
+    Text,
+}
+
+impl TimeUnit {
+    /// Whether a time is written as text, and not as a number since 1970.
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Self::Rfc3339 | Self::Text)
+    }
 }
 
 /// A field as a table of the pipeline file.
@@ -53,7 +62,7 @@ pub struct FieldTable {
     /// Its type: float, int, bool, text, timestamp or quality.
     #[serde(rename = "type")]
     pub kind: FieldType,
-    /// How a timestamp is written: s, ms, us, ns or rfc3339. Default: us.
+    /// How a timestamp is written: s, ms, us, ns, rfc3339 or text. Default: us.
     pub unit: Option<TimeUnit>,
     /// Where it is in the message, with dots between the levels. Default: its name.
     pub path: Option<String>,
@@ -153,6 +162,7 @@ impl Field {
             (FieldType::Timestamp, TimeUnit::Us) => "whole microseconds since 1970",
             (FieldType::Timestamp, TimeUnit::Ns) => "whole nanoseconds since 1970",
             (FieldType::Timestamp, TimeUnit::Rfc3339) => "a time such as 2024-03-01T12:30:00Z",
+            (FieldType::Timestamp, TimeUnit::Text) => "a time such as 2024-03-01 12:30:00",
         }
     }
 }

@@ -95,12 +95,13 @@ impl Decoder for JsonDecoder {
 
     fn decode(&mut self, payloads: &[Bytes]) -> Result<Decoded> {
         let Self { fields, schema, root, many, max_bytes } = self;
-        decode::each(payloads, fields, SchemaRef::clone(schema), *max_bytes, |payload, cells, columns| {
+        let mut cells = fields.iter().map(|_| Cell::default()).collect::<Vec<_>>();
+        decode::each(payloads, fields, SchemaRef::clone(schema), *max_bytes, |payload, columns| {
             // Checked as a whole first: the JSON reader would not look at the bytes of fields it skips.
             let text = decode::text(payload)?;
             let mut fault = None;
             let mut json = serde_json::Deserializer::from_str(text);
-            let mut row = Row { fields, cells, fault: &mut fault };
+            let mut row = Row { fields, cells: &mut cells, fault: &mut fault };
             let read = if *many && text.trim_ascii_start().starts_with('[') {
                 json.deserialize_seq(Rows { level: root, row: &mut row, columns })
             } else {
@@ -108,6 +109,10 @@ impl Decoder for JsonDecoder {
                 object.deserialize(&mut json).and_then(|()| row.finish(columns))
             };
             let read = read.and_then(|()| json.end());
+            if read.is_err() {
+                // What the message had before its fault is not for the next one.
+                cells.fill_with(Cell::default);
+            }
             match (fault, read) {
                 (Some(fault), _) => Err(fault),
                 (None, Err(error)) => Err(broken(&error, text)),

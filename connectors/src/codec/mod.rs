@@ -6,7 +6,9 @@
 mod cells;
 mod columns;
 mod csv;
+mod csv_read;
 mod decode;
+mod digits;
 mod field;
 mod json;
 mod json_read;
@@ -29,8 +31,9 @@ use serde_json::Value;
 use crate::PlanContext;
 
 pub(crate) use cells::{CellColumn, CellValue};
-pub(crate) use columns::{Cell, Columns};
+pub(crate) use columns::{Cell, Columns, micros, time_of};
 pub use csv::{Csv, CsvColumn, CsvOptions};
+pub(crate) use csv_read::CsvLines;
 pub(crate) use field::Field;
 pub use field::{FieldOptions, FieldTable, FieldType, TimeUnit};
 pub use json::{Json, JsonOptions};

@@ -95,17 +95,16 @@ impl Decoder for NumberDecoder {
 
     fn decode(&mut self, payloads: &[Bytes]) -> Result<Decoded> {
         let schema = SchemaRef::clone(&self.schema);
-        decode::each(payloads, &self.fields, schema, MAX_BYTES, |payload, cells, columns| {
+        decode::each(payloads, &self.fields, schema, MAX_BYTES, |payload, columns| {
             let text = decode::text(payload)?.trim_ascii();
             if text.is_empty() {
                 return Err(Fault::new(Reason::Empty, "the message is only white space"));
             }
             match text.parse::<f64>() {
-                Ok(v) if v.is_finite() => cells[0] = Cell::Float(v),
-                Ok(_) => return Err(Fault::not_finite(&self.fields[0])),
-                Err(_) => return Err(Fault::new(Reason::Malformed, format!("\"{}\" is no number", short(text)))),
+                Ok(v) if v.is_finite() => columns.push(&mut [Cell::Float(v)]),
+                Ok(_) => Err(Fault::not_finite(&self.fields[0])),
+                Err(_) => Err(Fault::new(Reason::Malformed, format!("\"{}\" is no number", short(text)))),
             }
-            columns.push(cells)
         })
     }
 }

@@ -4,9 +4,27 @@
 //! finer digits are cut off. The conversion between days and dates is Howard Hinnant's ("chrono-Compatible Low-Level Date
 //! Algorithms", 2013).
 
+use std::sync::LazyLock;
+
+use arrow::array::timezone::Tz;
+use arrow::compute::kernels::cast_utils::string_to_datetime;
 use lineside_model::Timestamp;
 
+use super::field::TimeUnit;
+
 const DAY_S: i64 = 86_400;
+
+/// Reads a time in the form that `unit` says; `None` if it is none.
+pub(super) fn read(unit: TimeUnit, text: &str) -> Option<Timestamp> {
+    // What programs write is mostly RFC 3339, too, and quickest read as that.
+    parse(text).or_else(|| if unit == TimeUnit::Text { loose(text) } else { None })
+}
+
+/// Reads what Arrow takes for a time, in UTC where it names no offset.
+fn loose(text: &str) -> Option<Timestamp> {
+    static UTC: LazyLock<Option<Tz>> = LazyLock::new(|| "UTC".parse().ok());
+    string_to_datetime(UTC.as_ref()?, text).ok().map(|time| Timestamp(time.timestamp_micros()))
+}
 
 /// Reads an RFC 3339 text; `None` if it is not one.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {

@@ -1,4 +1,4 @@
-//! Counts the lines of a file that could not be read, and logs one of them for each reason.
+//! Lines of a file that could not be read: counted by reason, and one of each reason logged.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +7,25 @@ use lineside_model::Reason;
 
 use crate::Meter;
 
-/// Lines that could not be read.
+/// What was bad in a part of a file, until its turn comes: parts are read ahead, and what is never handed on is not counted.
+#[derive(Debug, Default)]
+pub(super) struct Bad(Vec<(Reason, u64, String)>);
+
+impl Bad {
+    /// Notes so many of this reason; `sample` is asked only for the first.
+    pub(super) fn note(&mut self, reason: Reason, count: u64, sample: impl FnOnce() -> String) {
+        match self.0.iter_mut().find(|(known, ..)| *known == reason) {
+            Some((_, counted, _)) => *counted += count,
+            None => self.0.push((reason, count, sample())),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Counts the bad lines of a source.
 #[derive(Debug)]
 pub(super) struct BadLines {
     source: String,
@@ -20,16 +38,13 @@ impl BadLines {
         Self { source: source.to_owned(), meter, logged: BTreeSet::new() }
     }
 
-    /// Counts; `sample` is asked only for the first of its reason.
-    pub(super) fn count(&mut self, reason: Reason, count: u64, sample: impl FnOnce() -> String) {
-        self.meter.dropped(reason, count);
-        if self.logged.insert(reason) {
-            tracing::warn!(
-                source = self.source,
-                reason = reason.word(),
-                sample = sample(),
-                "a line of a file was left out"
-            );
+    /// Counts what was noted.
+    pub(super) fn count(&mut self, bad: Bad) {
+        for (reason, count, sample) in bad.0 {
+            self.meter.dropped(reason, count);
+            if self.logged.insert(reason) {
+                tracing::warn!(source = self.source, reason = reason.word(), sample, "a line of a file was left out");
+            }
         }
     }
 }

@@ -6,63 +6,26 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{CastOptions, can_cast_types, cast_with_options, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Float64Type, SchemaRef, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::{can_cast_types, cast, filter_record_batch, nullif};
+use arrow::datatypes::{
+    DataType, Field, Float64Type, Int64Type, SchemaRef, TimeUnit as ArrowUnit, TimestampMicrosecondType,
+};
 use lineside_model::schema::time_type;
-use lineside_model::{Error, Result};
+use lineside_model::{Quality, Result};
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Holds {
-    /// A number with a fraction.
-    Float,
-    /// A whole number.
-    Int,
-    /// True or false.
-    Bool,
-    /// Text.
-    Text,
-    /// A point in time.
-    Timestamp,
-}
-
-/// The unit of a time that is written as a number since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Unit {
-    /// Seconds.
-    S,
-    /// Milliseconds.
-    Ms,
-    /// Microseconds.
-    Us,
-    /// Nanoseconds.
-    Ns,
-}
-
-impl Unit {
-    fn arrow(self) -> TimeUnit {
-        match self {
-            Self::S => TimeUnit::Second,
-            Self::Ms => TimeUnit::Millisecond,
-            Self::Us => TimeUnit::Microsecond,
-            Self::Ns => TimeUnit::Nanosecond,
-        }
-    }
-}
+use crate::codec::{self, FieldType, TimeUnit, micros, time_of};
 
 /// The type of a column in the pipeline file: a word such as `"float"`, or a table such as `{ type = "timestamp", unit = "ms" }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum Column {
     /// Only the type; a timestamp is text such as `2026-01-31T12:00:00Z`, and in UTC where it names no offset.
-    Word(Holds),
+    Word(FieldType),
     /// The type and the unit.
     Table(ColumnTable),
 }
@@ -73,9 +36,9 @@ pub(crate) enum Column {
 pub(crate) struct ColumnTable {
     /// What the column holds.
     #[serde(rename = "type")]
-    holds: Holds,
-    /// For a timestamp that is a number since 1970: its unit.
-    unit: Option<Unit>,
+    kind: FieldType,
+    /// For a timestamp: how it is written, a number since 1970 (s, ms, us, ns) or text (rfc3339, text). Default: text.
+    unit: Option<TimeUnit>,
 }
 
 impl<'de> Deserialize<'de> for Column {
@@ -84,20 +47,20 @@ impl<'de> Deserialize<'de> for Column {
         let read = if value.is_object() {
             ColumnTable::deserialize(value).map(Self::Table)
         } else {
-            Holds::deserialize(value).map(Self::Word)
+            FieldType::deserialize(value).map(Self::Word)
         };
         read.map_err(D::Error::custom)
     }
 }
 
 impl Column {
-    pub(crate) fn holds(self) -> Holds {
+    pub(crate) fn kind(self) -> FieldType {
         match self {
-            Self::Word(holds) | Self::Table(ColumnTable { holds, .. }) => holds,
+            Self::Word(kind) | Self::Table(ColumnTable { kind, .. }) => kind,
         }
     }
 
-    pub(crate) fn unit(self) -> Option<Unit> {
+    pub(crate) fn unit(self) -> Option<TimeUnit> {
         match self {
             Self::Word(_) => None,
             Self::Table(table) => table.unit,
@@ -106,20 +69,21 @@ impl Column {
 
     /// The type that the pipeline gets.
     pub(crate) fn data_type(self) -> DataType {
-        match self.holds() {
-            Holds::Float => DataType::Float64,
-            Holds::Int => DataType::Int64,
-            Holds::Bool => DataType::Boolean,
-            Holds::Text => DataType::Utf8,
-            Holds::Timestamp => time_type(),
+        match self.kind() {
+            FieldType::Float => DataType::Float64,
+            FieldType::Int => DataType::Int64,
+            FieldType::Bool => DataType::Boolean,
+            FieldType::Text => DataType::Utf8,
+            FieldType::Timestamp => time_type(),
+            FieldType::Quality => Quality::data_type(),
         }
     }
 
     /// Says why a column of type `from` in a file cannot be read as this.
     pub(crate) fn refuses(self, from: &DataType) -> Option<Cow<'static, str>> {
-        let to = self.data_type();
-        if self.holds() == Holds::Timestamp && from.is_numeric() {
-            return self.unit().is_none().then(|| {
+        let to = if self.kind() == FieldType::Quality { DataType::Utf8 } else { self.data_type() };
+        if self.kind() == FieldType::Timestamp && from.is_numeric() {
+            return self.unit().is_none_or(TimeUnit::is_text).then(|| {
                 Cow::from("the column holds numbers: name their unit, such as { type = \"timestamp\", unit = \"ms\" }")
             });
         }
@@ -132,8 +96,8 @@ impl Column {
 pub(crate) struct ReadColumn {
     /// Its name and the type the pipeline gets.
     pub(crate) field: Field,
-    /// The unit, if the file has numbers since 1970.
-    pub(crate) unit: Option<Unit>,
+    /// How the user says that times are written.
+    unit: Option<TimeUnit>,
 }
 
 impl ReadColumn {
@@ -159,63 +123,162 @@ impl ReadColumn {
         Self { field: Field::new(name, given, true), unit: None }
     }
 
-    /// The type that a CSV parser reads: numbers since 1970 are whole numbers there.
-    pub(crate) fn in_csv(&self) -> Field {
-        match self.unit {
-            Some(_) => Field::new(self.field.name(), DataType::Int64, true),
-            None => self.field.clone(),
-        }
+    fn is_quality(&self) -> bool {
+        *self.field.data_type() == Quality::data_type()
+    }
+
+    /// How a CSV line is read: every value may be missing.
+    pub(crate) fn in_csv(&self) -> codec::Field {
+        let kind = match self.field.data_type() {
+            DataType::Float64 => FieldType::Float,
+            DataType::Int64 => FieldType::Int,
+            DataType::Boolean => FieldType::Bool,
+            DataType::Timestamp(..) => FieldType::Timestamp,
+            _ if self.is_quality() => FieldType::Quality,
+            _ => FieldType::Text,
+        };
+        let unit = self.unit.unwrap_or(TimeUnit::Text);
+        codec::Field { name: self.field.name().clone(), kind, unit, optional: true }
     }
 
     /// The type that a JSON parser reads: it takes text and numbers for a timestamp, the numbers in its unit.
     pub(crate) fn in_json(&self) -> Field {
-        match self.unit {
-            Some(unit) => Field::new(self.field.name(), DataType::Timestamp(unit.arrow(), Some("UTC".into())), true),
-            None => self.field.clone(),
-        }
+        let data_type = match self.unit {
+            Some(TimeUnit::Rfc3339) => DataType::Utf8,
+            Some(unit) => DataType::Timestamp(arrow_unit(unit), Some("UTC".into())),
+            None if self.is_quality() => DataType::Utf8,
+            None => self.field.data_type().clone(),
+        };
+        Field::new(self.field.name(), data_type, true)
     }
 
+    /// The column as given; null where a value does not become one of its type.
     fn give(&self, read: &ArrayRef) -> Result<ArrayRef> {
         let wanted = self.field.data_type();
+        if self.is_quality() {
+            let words = cast(read, &DataType::Utf8)?;
+            let words = words.as_string::<i32>().iter();
+            let read = words.map(|word| word.map_or(Some(Quality::Good), Quality::from_word)).collect::<Vec<_>>();
+            let unknown = read.iter().map(Option::is_none).collect::<Vec<_>>();
+            let known = Quality::column(read.into_iter().map(Option::unwrap_or_default));
+            return Ok(nullif(&known, &BooleanArray::from(unknown))?);
+        }
         if read.data_type() == wanted {
             return Ok(Arc::clone(read));
         }
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
-        let cast = |array: &ArrayRef, to: &DataType| {
-            cast_with_options(array, to, &strict)
-                .map_err(|e| Error::data(format!("column \"{}\" does not become {to}", self.field.name())).caused_by(e))
-        };
-        match self.unit {
-            Some(unit) if read.data_type().is_numeric() => {
-                let whole = cast(read, &DataType::Int64)?;
-                cast(&cast(&whole, &DataType::Timestamp(unit.arrow(), Some("UTC".into())))?, wanted)
+        match (read.data_type(), self.unit) {
+            (from, Some(unit)) if from.is_floating() => Ok(fractions(&cast(read, &DataType::Float64)?, unit)),
+            (from, Some(unit)) if from.is_numeric() => Ok(times(&cast(read, &DataType::Int64)?, unit)),
+            (DataType::Utf8, Some(unit @ TimeUnit::Rfc3339)) => {
+                let texts = read.as_string::<i32>().iter();
+                let times = texts.map(|text| time_of(unit, text?)).collect::<TimestampMicrosecondArray>();
+                Ok(Arc::new(times.with_timezone("UTC")))
             }
-            _ => match read.data_type() {
-                // A time without a zone is UTC here, not local time.
-                DataType::Timestamp(unit, None) => {
-                    cast(&cast(read, &DataType::Timestamp(*unit, Some("UTC".into())))?, wanted)
-                }
-                _ => cast(read, wanted),
-            },
+            // A time without a zone is UTC here, not local time.
+            (DataType::Timestamp(unit, _), _) if *wanted == time_type() => {
+                Ok(times(&cast(read, &DataType::Int64)?, codec_unit(*unit)))
+            }
+            _ => Ok(cast(read, wanted)?),
         }
     }
+}
+
+fn arrow_unit(unit: TimeUnit) -> ArrowUnit {
+    match unit {
+        TimeUnit::S => ArrowUnit::Second,
+        TimeUnit::Ms => ArrowUnit::Millisecond,
+        TimeUnit::Ns => ArrowUnit::Nanosecond,
+        TimeUnit::Us | TimeUnit::Text | TimeUnit::Rfc3339 => ArrowUnit::Microsecond,
+    }
+}
+
+fn codec_unit(unit: ArrowUnit) -> TimeUnit {
+    match unit {
+        ArrowUnit::Second => TimeUnit::S,
+        ArrowUnit::Millisecond => TimeUnit::Ms,
+        ArrowUnit::Microsecond => TimeUnit::Us,
+        ArrowUnit::Nanosecond => TimeUnit::Ns,
+    }
+}
+
+/// Microseconds in a unit of time that has some.
+fn factor(unit: TimeUnit) -> Option<i64> {
+    micros(unit, 1).filter(|factor| *factor > 0)
+}
+
+/// Whole numbers since 1970 as times; null where there is none, or where it is beyond the range of the engine's time.
+fn times(numbers: &ArrayRef, unit: TimeUnit) -> ArrayRef {
+    let numbers = numbers.as_primitive::<Int64Type>();
+    let values = numbers.values();
+    let times = match factor(unit) {
+        Some(1) => values.clone(),
+        // All in range, which is the rule: one multiplication a value and no branch.
+        Some(factor)
+            if values.iter().all(|time| time.unsigned_abs() <= i64::MAX.unsigned_abs() / factor.unsigned_abs()) =>
+        {
+            values.iter().map(|time| time * factor).collect()
+        }
+        _ => {
+            let times = numbers.unary_opt::<_, TimestampMicrosecondType>(|time| micros(unit, time));
+            return Arc::new(times.with_timezone("UTC"));
+        }
+    };
+    Arc::new(TimestampMicrosecondArray::new(times, numbers.nulls().cloned()).with_timezone("UTC"))
+}
+
+/// The same for numbers with a fraction.
+fn fractions(numbers: &ArrayRef, unit: TimeUnit) -> ArrayRef {
+    let scale = factor(unit).map_or(1e-3, |factor| factor as f64);
+    let times = numbers.as_primitive::<Float64Type>().unary_opt::<_, TimestampMicrosecondType>(|time| {
+        let micros = (time * scale).round();
+        (micros.abs() < i64::MAX as f64).then_some(micros as i64)
+    });
+    Arc::new(times.with_timezone("UTC"))
+}
+
+/// Rows as given, and how many were left out.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// The rows.
+    pub(crate) rows: RecordBatch,
+    /// Rows with a value that does not become one of its column's type.
+    pub(crate) wrong: usize,
+    /// Rows with a number that is NaN or infinite.
+    pub(crate) not_finite: usize,
 }
 
 /// Columns as read become columns as given.
 ///
 /// # Errors
-/// A value of a typed file does not fit the type that the user asked for.
-pub(crate) fn give(columns: &[ReadColumn], schema: &SchemaRef, read: &RecordBatch) -> Result<RecordBatch> {
+/// Only for our bugs.
+pub(crate) fn give(columns: &[ReadColumn], schema: &SchemaRef, read: &RecordBatch) -> Result<Given> {
     let arrays =
         columns.iter().zip(read.columns()).map(|(column, array)| column.give(array)).collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(Arc::clone(schema), arrays)?)
+    // What became null on the way was no value of the type.
+    let mut fits = Vec::new();
+    for (read, given) in read.columns().iter().zip(&arrays) {
+        if let (false, Some(given)) = (Arc::ptr_eq(read, given), given.logical_nulls()) {
+            let read = read.logical_nulls();
+            fits.push(move |row| given.is_valid(row) || read.as_ref().is_some_and(|read| read.is_null(row)));
+        }
+    }
+    let mut rows = RecordBatch::try_new(Arc::clone(schema), arrays)?;
+    if !fits.is_empty() {
+        let keep = (0..rows.num_rows()).map(|row| fits.iter().all(|fits| fits(row))).collect::<BooleanArray>();
+        if keep.true_count() < keep.len() {
+            rows = filter_record_batch(&rows, &keep)?;
+        }
+    }
+    let wrong = read.num_rows() - rows.num_rows();
+    let (rows, not_finite) = finite(rows)?;
+    Ok(Given { rows, wrong, not_finite })
 }
 
 /// Leaves out rows that have a number which is NaN or infinite, and says how many those were.
 ///
 /// # Errors
 /// Only for our bugs.
-pub(crate) fn finite(rows: RecordBatch) -> Result<(RecordBatch, usize)> {
+pub(super) fn finite(rows: RecordBatch) -> Result<(RecordBatch, usize)> {
     let floats = || rows.columns().iter().filter_map(|column| column.as_primitive_opt::<Float64Type>());
     // A sum over x·0 is zero if every x is finite, and NaN otherwise; it is one multiplication a value and no branch.
     if floats().all(|column| column.values().iter().map(|x| x * 0.0).sum::<f64>() == 0.0) {

@@ -2,6 +2,7 @@
 
 mod bad;
 pub(crate) mod columns;
+mod json_lines;
 pub(crate) mod output;
 mod parquet;
 mod paths;
@@ -92,7 +93,7 @@ path = "averages.parquet"
         let bounded = !plan.follow;
         let explain = vec![
             format!("{} {}", if bounded { "reads" } else { "follows" }, plan.folder.join(&plan.written).display()),
-            format!("buffer: {} batches read ahead", source::AHEAD * 2),
+            format!("buffer: {} parts of the file read ahead, {}", source::AHEAD, plan.format.part()),
         ];
         Ok(PlannedSource {
             gives: Gives::Rows(Arc::clone(&plan.schema)),

@@ -10,8 +10,46 @@ use lineside_model::{Error, Reason, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::bad::BadLines;
-use super::columns::{ReadColumn, finite, give};
+use super::bad::Bad;
+use super::columns::{Given, ReadColumn, give};
+use super::text::Piece;
+
+/// How many rows are read at once.
+pub(super) const PART_ROWS: usize = 32_768;
+
+/// Rows of a file, as they are in it.
+#[derive(Debug)]
+pub(super) struct Part {
+    rows: RecordBatch,
+    columns: Arc<[ReadColumn]>,
+    schema: SchemaRef,
+    /// The number of the row after them.
+    end: u64,
+}
+
+impl Part {
+    /// The rows as they are given, in batches of `limit` at most.
+    ///
+    /// # Errors
+    /// Only for our bugs.
+    pub(super) fn read(self, limit: usize) -> Result<Vec<Piece>> {
+        let all = self.rows.num_rows();
+        let first = self.end - all as u64;
+        let piece = |from: usize| {
+            let len = limit.min(all - from);
+            let mut bad = Bad::default();
+            let Given { rows, wrong, not_finite } = give(&self.columns, &self.schema, &self.rows.slice(from, len))?;
+            if wrong > 0 {
+                bad.note(Reason::WrongType, wrong as u64, || "a value that does not fit its column's type".to_owned());
+            }
+            if not_finite > 0 {
+                bad.note(Reason::NotFinite, not_finite as u64, || "a number that is NaN or infinite".to_owned());
+            }
+            Ok(Piece { rows: Some(rows).filter(|rows| rows.num_rows() > 0), end: first + (from + len) as u64, bad })
+        };
+        (0..all).step_by(limit.max(1)).map(piece).collect()
+    }
+}
 
 /// A Parquet file that is being read.
 pub(super) struct ParquetFile {
@@ -19,7 +57,7 @@ pub(super) struct ParquetFile {
     columns: Arc<[ReadColumn]>,
     schema: SchemaRef,
     rows: u64,
-    reader: Option<(usize, ParquetRecordBatchReader)>,
+    reader: Option<ParquetRecordBatchReader>,
 }
 
 impl std::fmt::Debug for ParquetFile {
@@ -52,36 +90,29 @@ impl ParquetFile {
         self.rows
     }
 
-    /// The next rows, `limit` at most; `None` at the end.
+    /// The next rows; `None` at the end.
     ///
     /// # Errors
     /// The file is damaged, or lacks a column.
-    pub(super) fn next(&mut self, limit: usize, bad: &mut BadLines) -> Result<Option<RecordBatch>> {
-        loop {
-            let reader = match &mut self.reader {
-                Some((for_limit, reader)) if *for_limit == limit => reader,
-                other => &mut other.insert((limit, open(&self.file, self.rows, limit, &self.columns)?)).1,
-            };
-            let Some(read) = reader.next() else { return Ok(None) };
-            let read = read.map_err(|e| Error::data("the Parquet file is damaged").caused_by(e))?;
-            self.rows += read.num_rows() as u64;
-            let in_order = self
-                .columns
-                .iter()
-                .map(|column| read.schema().index_of(column.field.name()))
-                .collect::<Result<Vec<_>, _>>()?;
-            let (rows, lost) = finite(give(&self.columns, &self.schema, &read.project(&in_order)?)?)?;
-            if lost > 0 {
-                bad.count(Reason::NotFinite, lost as u64, || "a number that is NaN or infinite".to_owned());
-            }
-            if rows.num_rows() > 0 {
-                return Ok(Some(rows));
-            }
-        }
+    pub(super) fn next(&mut self) -> Result<Option<Part>> {
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(open(&self.file, self.rows, &self.columns)?),
+        };
+        let Some(read) = reader.next() else { return Ok(None) };
+        let read = read.map_err(|e| Error::data("the Parquet file is damaged").caused_by(e))?;
+        self.rows += read.num_rows() as u64;
+        let in_order = self
+            .columns
+            .iter()
+            .map(|column| read.schema().index_of(column.field.name()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (columns, schema) = (Arc::clone(&self.columns), Arc::clone(&self.schema));
+        Ok(Some(Part { rows: read.project(&in_order)?, columns, schema, end: self.rows }))
     }
 }
 
-fn open(file: &File, rows: u64, limit: usize, columns: &[ReadColumn]) -> Result<ParquetRecordBatchReader> {
+fn open(file: &File, rows: u64, columns: &[ReadColumn]) -> Result<ParquetRecordBatchReader> {
     let file = file.try_clone().map_err(super::text::read_error)?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
     let mut wanted = Vec::new();
@@ -96,5 +127,5 @@ fn open(file: &File, rows: u64, limit: usize, columns: &[ReadColumn]) -> Result<
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-    builder.with_projection(mask).with_batch_size(limit).with_offset(rows).build().map_err(damaged)
+    builder.with_projection(mask).with_batch_size(PART_ROWS).with_offset(rows).build().map_err(damaged)
 }

@@ -17,12 +17,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Format;
-use super::columns::{Column, Holds, ReadColumn};
-use super::parquet;
-use super::paths;
+use super::columns::{Column, ReadColumn};
 use super::reader::{cannot_open, text_input};
 use super::text::{Syntax, header, read_error};
+use super::{parquet, paths, records};
 use crate::PlanContext;
+use crate::codec::FieldType;
 
 /// How many lines are looked at to find the types of columns.
 const LOOK_LEN: usize = 1_000;
@@ -42,7 +42,7 @@ pub(super) struct SourceOptions {
     pub(super) delimiter: Option<char>,
     /// The names of the columns of a csv file without a header line, in order; default: the first line has the names.
     pub(super) names: Option<Vec<String>>,
-    /// Types of columns by name: `float`, `int`, `bool`, `text`, `timestamp`, or `{ type = "timestamp", unit = "ms" }`; default: as found in the file.
+    /// Types of columns by name: `float`, `int`, `bool`, `text`, `timestamp`, `quality`, or `{ type = "timestamp", unit = "ms" }`; default: as found in the file.
     #[serde(default)]
     pub(super) columns: BTreeMap<String, Column>,
     /// Reads only the columns named in `columns`; then the file need not be there yet; default false.
@@ -55,6 +55,16 @@ pub(super) struct SourceOptions {
 pub(super) enum ReadFormat {
     Text(Syntax),
     Parquet,
+}
+
+impl ReadFormat {
+    /// How large a part is that is read at once, for `explain`.
+    pub(super) fn part(self) -> String {
+        match self {
+            Self::Text(_) => format!("{} KiB each, more only for longer lines", records::PART_LEN >> 10),
+            Self::Parquet => format!("{} rows each", parquet::PART_ROWS),
+        }
+    }
 }
 
 /// A file to read, checked.
@@ -111,7 +121,7 @@ pub(super) fn plan(options: SourceOptions, context: &PlanContext<'_>) -> Result<
         problems.push(Problem::option("delimiter", "must be one ASCII character other than a quote"));
     }
     for (name, column) in &options.columns {
-        if column.unit().is_some() && column.holds() != Holds::Timestamp {
+        if column.unit().is_some() && column.kind() != FieldType::Timestamp {
             let at = ["columns", name, "unit"].map(str::to_owned).to_vec();
             problems.push(Problem {
                 at: lineside_model::At::Option(at),
@@ -172,7 +182,7 @@ fn columns(
     let found = look(first, format, options.names.as_deref()).map_err(wrong)?;
     let mut problems = Problems::default();
     for (name, column) in &options.columns {
-        match found.iter().find(|found| found.field.name() == name) {
+        match found.iter().find(|found| found.column.field.name() == name) {
             Some(found) if format == ReadFormat::Parquet => {
                 if let Some(why) = column.refuses(&found.in_file) {
                     let at = lineside_model::At::Option(vec!["columns".to_owned(), name.clone()]);
@@ -184,7 +194,7 @@ fn columns(
             None if format == ReadFormat::Text(Syntax::Json) => {}
             None => {
                 let at = lineside_model::At::Option(vec!["columns".to_owned(), name.clone()]);
-                let hint = did_you_mean(name, found.iter().map(|found| found.field.name().as_str()));
+                let hint = did_you_mean(name, found.iter().map(|found| found.column.field.name().as_str()));
                 problems.push(Problem {
                     at,
                     message: format!("there is no column \"{name}\" in the file"),
@@ -195,10 +205,10 @@ fn columns(
     }
     let mut columns = found
         .iter()
-        .filter(|found| !options.only_columns || options.columns.contains_key(found.field.name()))
-        .map(|found| typed(found.field.name()).unwrap_or_else(|| ReadColumn { field: found.field.clone(), unit: None }))
+        .filter(|found| !options.only_columns || options.columns.contains_key(found.column.field.name()))
+        .map(|found| typed(found.column.field.name()).unwrap_or_else(|| found.column.clone()))
         .collect::<Vec<_>>();
-    let unseen = options.columns.keys().filter(|name| !found.iter().any(|found| found.field.name() == *name));
+    let unseen = options.columns.keys().filter(|name| !found.iter().any(|found| found.column.field.name() == *name));
     columns.extend(unseen.filter_map(|name| typed(name)));
     if columns.is_empty() && problems.0.is_empty() {
         problems.push(
@@ -211,14 +221,14 @@ fn columns(
 
 /// A column as found.
 struct Found {
-    field: arrow::datatypes::Field,
+    column: ReadColumn,
     in_file: DataType,
 }
 
 /// Looks at a file for its columns.
 fn look(path: &Path, format: ReadFormat, names: Option<&[String]>) -> Result<Vec<Found>> {
     let of = |name: &str, data_type: &DataType| Found {
-        field: ReadColumn::found(name, data_type).field,
+        column: ReadColumn::found(name, data_type),
         in_file: data_type.clone(),
     };
     let syntax = match format {

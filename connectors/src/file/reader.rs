@@ -1,4 +1,7 @@
-//! Reads the files of a source one after the other, or one that grows; all calls block, so they run on a blocking thread.
+//! Reads the files of a source one after the other, or one that grows, in parts; all calls block, so they run on a blocking thread.
+//!
+//! Finding the parts is quick and happens in order; making rows of a part takes longer and needs nothing but the part, so that
+//! several threads do that at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -11,25 +14,60 @@ use arrow::array::RecordBatch;
 use flate2::read::MultiGzDecoder;
 use lineside_model::{Error, Result};
 
-use super::bad::BadLines;
+use super::bad::Bad;
 use super::parquet::ParquetFile;
-use super::paths;
 use super::plan::{ReadFormat, ReadPlan};
-use super::text::{Syntax, TextFile, header, read_error};
+use super::records::{self, Records};
+use super::text::{Piece, Syntax, TextFormat, header, read_error};
+use super::{parquet, paths};
 use crate::Position;
 
 /// Rows, and the position after them.
 #[derive(Debug)]
 pub(super) struct Rows {
-    pub(super) rows: RecordBatch,
+    /// `None`: all that was here was left out.
+    pub(super) rows: Option<RecordBatch>,
     pub(super) position: Position,
+    pub(super) bad: Bad,
+}
+
+/// A part of a file that is still to be made rows of.
+#[derive(Debug)]
+pub(super) struct Part {
+    key: String,
+    offsets: BTreeMap<String, u64>,
+    contents: PartContents,
+}
+
+#[derive(Debug)]
+enum PartContents {
+    Text(Arc<TextFormat>, records::Part),
+    Parquet(parquet::Part),
+}
+
+impl Part {
+    /// The rows, in batches of `limit` at most, and the memory that the part was in.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub(super) fn read(self, limit: usize) -> Result<(Vec<Rows>, Vec<u8>)> {
+        let Self { key, mut offsets, contents } = self;
+        let (pieces, memory) = match contents {
+            PartContents::Text(format, part) => (format.read(&part, limit), part.bytes),
+            PartContents::Parquet(part) => (part.read(limit), Vec::new()),
+        };
+        let rows = pieces.map_err(|e| e.of(format!("file \"{key}\"")))?.into_iter().map(|Piece { rows, end, bad }| {
+            offsets.insert(key.clone(), end);
+            Rows { rows, position: Position::Offsets(offsets.clone()), bad }
+        });
+        Ok((rows.collect(), memory))
+    }
 }
 
 /// Reads the files of a source.
 #[derive(Debug)]
 pub(super) struct Reader {
     plan: Arc<ReadPlan>,
-    bad: BadLines,
     waiting: VecDeque<PathBuf>,
     open: Option<OpenFile>,
     offsets: BTreeMap<String, u64>,
@@ -47,7 +85,7 @@ struct OpenFile {
 
 #[derive(Debug)]
 enum Contents {
-    Text(Box<TextFile>),
+    Text(Arc<TextFormat>, Box<Records>),
     Parquet(ParquetFile),
 }
 
@@ -61,7 +99,7 @@ impl Reader {
     ///
     /// # Errors
     /// There is no such file.
-    pub(super) fn new(plan: Arc<ReadPlan>, from: Option<Position>, bad: BadLines) -> Result<Self> {
+    pub(super) fn new(plan: Arc<ReadPlan>, from: Option<Position>) -> Result<Self> {
         let offsets = match from {
             Some(Position::Offsets(offsets)) => offsets,
             _ => BTreeMap::new(),
@@ -70,30 +108,29 @@ impl Reader {
         if files.is_empty() {
             return Err(Error::user(format!("there is no file \"{}\"", plan.written)));
         }
-        let mut reader = Self { plan, bad, waiting: files.into(), open: None, offsets };
+        let mut reader = Self { plan, waiting: files.into(), open: None, offsets };
         // The first file is opened now, so that a wrong path is told at once.
         reader.open_next()?;
         Ok(reader)
     }
 
-    /// The next rows, `limit` at most; `None` if there is none now.
+    /// The next part, in the memory of `spare` if that is of use; `None` if there is none now.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub(super) fn next(&mut self, limit: usize) -> Result<Option<Rows>> {
+    pub(super) fn next(&mut self, mut spare: Vec<u8>) -> Result<Option<Part>> {
         loop {
             if self.open.is_none() && !self.open_next()? {
                 return Ok(None);
             }
             let Some(open) = &mut self.open else { return Ok(None) };
-            let rows = match &mut open.contents {
-                Contents::Text(file) => file.next(limit, &mut self.bad),
-                Contents::Parquet(file) => file.next(limit, &mut self.bad),
-            };
-            let rows = rows.map_err(|e| e.of(format!("file \"{}\"", open.key)))?;
-            self.offsets.insert(open.key.clone(), open.contents.position());
-            match rows {
-                Some(rows) => return Ok(Some(Rows { rows, position: Position::Offsets(self.offsets.clone()) })),
+            let contents =
+                open.contents.next(std::mem::take(&mut spare)).map_err(|e| e.of(format!("file \"{}\"", open.key)))?;
+            let key = open.key.clone();
+            let before = self.offsets.clone();
+            self.offsets.insert(key.clone(), open.contents.position());
+            match contents {
+                Some(contents) => return Ok(Some(Part { key, offsets: before, contents })),
                 None if !self.plan.follow => self.open = None,
                 None => {
                     if !self.turn_over()? {
@@ -194,22 +231,32 @@ impl Contents {
             file.seek(SeekFrom::Start(start)).map_err(read_error)?;
             Box::new(file)
         };
-        let names = names.as_deref();
-        let file = TextFile::new(input, start, !plan.follow, syntax, names, &plan.columns, &plan.schema)?;
-        Ok(Some(Self::Text(Box::new(file))))
+        let format = TextFormat::new(syntax, names.as_deref(), &plan.columns, &plan.schema)?;
+        let records = Records::new(input, start, syntax.quoted(), !plan.follow);
+        Ok(Some(Self::Text(Arc::new(format), Box::new(records))))
+    }
+
+    fn next(&mut self, spare: Vec<u8>) -> Result<Option<PartContents>> {
+        Ok(match self {
+            Self::Text(format, records) => {
+                let part = records.next(spare).map_err(read_error)?;
+                part.map(|part| PartContents::Text(Arc::clone(format), part))
+            }
+            Self::Parquet(file) => file.next()?.map(PartContents::Parquet),
+        })
     }
 
     /// Nothing more will be written to the file: a last line without a line break is whole.
     fn finish(&mut self) {
         match self {
-            Self::Text(file) => file.finish(),
+            Self::Text(_, records) => records.finish(),
             Self::Parquet(_) => {}
         }
     }
 
     fn position(&self) -> u64 {
         match self {
-            Self::Text(file) => file.offset(),
+            Self::Text(_, records) => records.offset(),
             Self::Parquet(file) => file.rows(),
         }
     }

@@ -1,18 +1,18 @@
-//! Cuts a stream of bytes into records, one a line, in blocks of many.
+//! Cuts a stream of bytes into parts of whole records, one a line.
 //!
 //! The reader knows where it is in the stream to the byte, so that reading resumes exactly. In CSV a quoted field may hold line
 //! breaks; a quote that is never closed within [`QUOTED_MAX`] is taken for a slip, and the line ends where it ends. A line
 //! longer than [`RECORD_MAX`] is left out and counted.
 
 use std::io::{self, Read};
-use std::ops::Range;
 
 /// The longest record: more is not a reading.
 pub(super) const RECORD_MAX: usize = 16 << 20;
 /// The longest record that a quote may stretch over line breaks.
-const QUOTED_MAX: usize = 64 << 10;
-/// How much is read at once.
-const READ_LEN: usize = 1 << 20;
+pub(super) const QUOTED_MAX: usize = 64 << 10;
+/// How much is read at once: some ten thousand readings, so that handing them to another thread costs little beside reading
+/// them, and few enough to stay in the cache of a core.
+pub(super) const PART_LEN: usize = 256 << 10;
 
 /// Records of a stream.
 pub(super) struct Records {
@@ -21,32 +21,23 @@ pub(super) struct Records {
     quoted: Option<u8>,
     /// Whether a last line without a line break is a record: not while a file still grows.
     whole: bool,
-    buffer: Vec<u8>,
-    start: usize,
-    filled: usize,
+    /// What was read behind the last whole record.
+    rest: Vec<u8>,
     offset: u64,
     ended: bool,
     skipping: bool,
     too_large: u64,
-    ends: Vec<usize>,
 }
 
-/// A block of whole records, one after the other.
+/// Whole records, one after the other.
 #[derive(Debug)]
-pub(super) struct Block<'a> {
+pub(super) struct Part {
     /// All records, each with its line break.
-    pub(super) bytes: &'a [u8],
-    /// Where each record ends.
-    pub(super) ends: &'a [usize],
-}
-
-impl Block<'_> {
-    /// Some of the records.
-    pub(super) fn bytes_of(&self, records: &Range<usize>) -> &[u8] {
-        let start = if records.start == 0 { 0 } else { self.ends[records.start - 1] };
-        let end = if records.end == 0 { 0 } else { self.ends[records.end - 1] };
-        &self.bytes[start..end]
-    }
+    pub(super) bytes: Vec<u8>,
+    /// Where the first of them is in the stream.
+    pub(super) offset: u64,
+    /// How many records before the last of these were too large, and are not here.
+    pub(super) too_large: u64,
 }
 
 impl std::fmt::Debug for Records {
@@ -58,19 +49,7 @@ impl std::fmt::Debug for Records {
 impl Records {
     /// Records of `input`, whose first byte is at `offset` of the stream.
     pub(super) fn new(input: Box<dyn Read + Send>, offset: u64, quoted: Option<u8>, whole: bool) -> Self {
-        Self {
-            input,
-            quoted,
-            whole,
-            buffer: Vec::new(),
-            start: 0,
-            filled: 0,
-            offset,
-            ended: false,
-            skipping: false,
-            too_large: 0,
-            ends: Vec::new(),
-        }
+        Self { input, quoted, whole, rest: Vec::new(), offset, ended: false, skipping: false, too_large: 0 }
     }
 
     /// Where the next record starts.
@@ -83,100 +62,91 @@ impl Records {
         self.whole = true;
     }
 
-    /// How many records were too large since the last call.
-    pub(super) fn take_too_large(&mut self) -> u64 {
-        std::mem::take(&mut self.too_large)
-    }
-
-    /// The next records, `limit` at most; `None` if there is none now.
+    /// The next records, in the memory of `spare`; `None` if there is none now.
     ///
     /// # Errors
     /// The stream cannot be read.
-    pub(super) fn next(&mut self, limit: usize) -> io::Result<Option<Block<'_>>> {
+    pub(super) fn next(&mut self, spare: Vec<u8>) -> io::Result<Option<Part>> {
+        let mut bytes = spare;
+        bytes.clear();
+        bytes.append(&mut self.rest);
         loop {
-            self.cut(limit);
-            if let Some(&len) = self.ends.last() {
-                let start = self.start;
-                self.start += len;
-                self.offset += len as u64;
-                return Ok(Some(Block { bytes: &self.buffer[start..start + len], ends: &self.ends }));
+            let read = match self.read(&mut bytes) {
+                Ok(read) => read,
+                Err(error) => {
+                    self.rest = bytes;
+                    return Err(error);
+                }
+            };
+            self.skip(&mut bytes);
+            if let Some(end) = self.cut(&bytes) {
+                self.rest.extend_from_slice(bytes.get(end..).unwrap_or_default());
+                bytes.truncate(end);
+                return Ok(Some(self.part(bytes)));
             }
-            if !self.fill()? {
-                return Ok(None);
+            if bytes.len() >= RECORD_MAX {
+                self.offset += bytes.len() as u64;
+                bytes.clear();
+                self.skipping = true;
+                self.too_large += 1;
+            } else if !read {
+                self.rest = bytes;
+                return Ok(if self.too_large > 0 { Some(self.part(Vec::new())) } else { None });
             }
         }
     }
 
-    /// Finds the ends of records in what was read.
-    fn cut(&mut self, limit: usize) {
-        self.ends.clear();
-        if self.skipping {
-            let rest = &self.buffer[self.start..self.filled];
-            let skipped = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| {
-                self.skipping = false;
-                at + 1
-            });
-            self.start += skipped;
-            self.offset += skipped as u64;
-        }
-        let bytes = &self.buffer[self.start..self.filled];
-        let last_is_whole = self.ended && self.whole;
-        let mut at = 0;
-        while self.ends.len() < limit && at < bytes.len() {
-            let end = match self.quoted {
-                Some(delimiter) => csv_record(&bytes[at..], delimiter, last_is_whole),
-                None => memchr::memchr(b'\n', &bytes[at..]).map(|end| end + 1),
-            };
-            let Some(end) = end else { break };
-            at += end;
-            self.ends.push(at);
-        }
+    fn part(&mut self, bytes: Vec<u8>) -> Part {
+        let offset = self.offset;
+        self.offset += bytes.len() as u64;
+        Part { bytes, offset, too_large: std::mem::take(&mut self.too_large) }
     }
 
     /// Reads more; `false` if there is no more now.
-    fn fill(&mut self) -> io::Result<bool> {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.filled, 0);
-            self.filled -= self.start;
-            self.start = 0;
+    fn read(&mut self, bytes: &mut Vec<u8>) -> io::Result<bool> {
+        if self.ended {
+            return Ok(false);
         }
-        if self.filled >= RECORD_MAX {
-            self.offset += self.filled as u64;
-            self.filled = 0;
-            self.skipping = true;
-            self.too_large += 1;
-        }
-        if self.buffer.len() < self.filled + READ_LEN {
-            self.buffer.resize(self.filled + READ_LEN, 0);
-        }
-        let read = loop {
-            match self.input.read(&mut self.buffer[self.filled..]) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
-        if read > 0 {
-            self.filled += read;
+        bytes.reserve(PART_LEN);
+        if self.input.by_ref().take(PART_LEN as u64).read_to_end(bytes)? > 0 {
             return Ok(true);
         }
-        if !self.whole || self.ended {
-            return Ok(false);
-        }
-        self.ended = true;
-        if self.filled == 0 || self.skipping {
-            return Ok(false);
-        }
+        self.ended = self.whole;
         // The last line gets the line break it lacks. The position is then one past the end, where nothing is.
-        if self.buffer[self.filled - 1] != b'\n' {
-            self.buffer[self.filled] = b'\n';
-            self.filled += 1;
+        if self.ended && !self.skipping && bytes.last().is_some_and(|last| *last != b'\n') {
+            bytes.push(b'\n');
         }
-        Ok(true)
+        Ok(false)
+    }
+
+    /// Leaves out the rest of a record that is too large.
+    fn skip(&mut self, bytes: &mut Vec<u8>) {
+        if self.skipping {
+            let end = memchr::memchr(b'\n', bytes).map(|at| at + 1);
+            self.skipping = end.is_none();
+            let skipped = end.unwrap_or(bytes.len());
+            bytes.drain(..skipped);
+            self.offset += skipped as u64;
+        }
+    }
+
+    /// Where the last whole record ends, if there is one.
+    fn cut(&self, bytes: &[u8]) -> Option<usize> {
+        match self.quoted {
+            Some(delimiter) if memchr::memchr(b'"', bytes).is_some() => {
+                let mut end = 0;
+                while let Some(len) = csv_record(bytes.get(end..)?, delimiter, self.ended) {
+                    end += len;
+                }
+                Some(end).filter(|end| *end > 0)
+            }
+            _ => memchr::memrchr(b'\n', bytes).map(|at| at + 1),
+        }
     }
 }
 
 /// The length of the first CSV record with its line break, if it is all there.
-fn csv_record(bytes: &[u8], delimiter: u8, last_is_whole: bool) -> Option<usize> {
+pub(super) fn csv_record(bytes: &[u8], delimiter: u8, last_is_whole: bool) -> Option<usize> {
     let line = memchr::memchr2(b'\n', b'"', bytes)?;
     if bytes[line] == b'\n' {
         return Some(line + 1);
@@ -218,10 +188,17 @@ mod tests {
     fn cut(text: &'static str, quoted: Option<u8>, whole: bool) -> Vec<String> {
         let mut records = Records::new(Box::new(text.as_bytes()), 0, quoted, whole);
         let mut all = Vec::new();
-        while let Some(block) = records.next(2).expect("a slice is readable") {
-            all.extend(
-                (0..block.ends.len()).map(|n| String::from_utf8_lossy(block.bytes_of(&(n..n + 1))).into_owned()),
-            );
+        while let Some(part) = records.next(Vec::new()).expect("a slice is readable") {
+            let mut rest = part.bytes.as_slice();
+            while !rest.is_empty() {
+                let len = match quoted {
+                    Some(delimiter) => csv_record(rest, delimiter, true),
+                    None => memchr::memchr(b'\n', rest).map(|at| at + 1),
+                };
+                let (record, others) = rest.split_at(len.expect("a part has whole records"));
+                all.push(String::from_utf8_lossy(record).into_owned());
+                rest = others;
+            }
         }
         all
     }
@@ -238,5 +215,18 @@ mod tests {
         assert_eq!(cut("1,\"a \"\"\n\"\n2,c\n", Some(b','), true), ["1,\"a \"\"\n\"\n", "2,c\n"]);
         assert_eq!(cut("1,5\" pipe\n2,c\n", Some(b','), true), ["1,5\" pipe\n", "2,c\n"]);
         assert_eq!(cut("1,\"open\n2,c\n", Some(b','), true), ["1,\"open\n", "2,c\n"]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_large_is_left_out_and_counted() {
+        let text = format!("a\n{}\nb\n", "x".repeat(RECORD_MAX + PART_LEN));
+        let after = text.len() as u64;
+        let mut records = Records::new(Box::new(io::Cursor::new(text)), 0, None, true);
+        let (mut bytes, mut too_large) = (Vec::new(), 0);
+        while let Some(part) = records.next(Vec::new()).expect("memory is readable") {
+            bytes.extend(part.bytes);
+            too_large += part.too_large;
+        }
+        assert_eq!((bytes.as_slice(), too_large, records.offset()), (&b"a\nb\n"[..], 1, after));
     }
 }

@@ -1,10 +1,14 @@
-//! A file, or files, as a source: rows in batches, read ahead on a blocking thread so that the lane is never held up.
+//! A file, or files, as a source: rows in batches, read ahead on blocking threads so that the lane is never held up.
+//!
+//! The reader goes from job to job: a job takes the next part from it, hands it on, and makes rows of the part while the next
+//! job does the same. The rows come out in the order of the jobs, which is that of the file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use lineside_model::{Error, Result};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::bad::BadLines;
@@ -13,7 +17,8 @@ use super::reader::{Reader, Rows};
 use super::watch::Watch;
 use crate::{BuildContext, Position, Pulled, Source};
 
-/// How many batches are read ahead in one go: enough that changing threads costs little beside the reading.
+/// How many parts of a file are read ahead at once. Two keep two threads busy while the lane works on a third; more would only
+/// take memory, and turns from what else the machine does.
 pub(super) const AHEAD: usize = 4;
 
 /// Reads files.
@@ -24,24 +29,28 @@ pub(super) struct FileSource {
     running: Option<Running>,
 }
 
-/// A source that is open. The reader is either here or with the job.
+/// A source that is open.
 #[derive(Debug)]
 struct Running {
-    reader: Option<Reader>,
-    job: Option<JoinHandle<Done>>,
+    /// Where the next job gets the reader from.
+    reader: Option<oneshot::Receiver<Reader>>,
+    jobs: VecDeque<JoinHandle<Done>>,
     ready: VecDeque<Rows>,
+    /// The memory of parts that have been read.
+    spare: Vec<Vec<u8>>,
     failed: Option<Error>,
     ended: bool,
     /// The position after the last rows that were given.
     given: Option<Position>,
+    bad: BadLines,
     watch: Option<Watch>,
 }
 
-/// What a job on the blocking thread brings back.
+/// What a job on a blocking thread brings back.
 #[derive(Debug)]
 struct Done {
-    reader: Reader,
-    read: Vec<Rows>,
+    rows: Vec<Rows>,
+    memory: Vec<u8>,
     /// Whether there is no more now.
     dry: bool,
     failed: Option<Error>,
@@ -52,10 +61,12 @@ impl FileSource {
         Self { plan, context, running: None }
     }
 
-    async fn reader(&self, from: Option<Position>) -> Result<Reader> {
+    async fn reader(&self, from: Option<Position>) -> Result<oneshot::Receiver<Reader>> {
         let plan = Arc::clone(&self.plan);
-        let bad = BadLines::new(&self.plan.source, Arc::clone(&self.context.meter));
-        tokio::task::spawn_blocking(move || Reader::new(plan, from, bad)).await.map_err(thread_died)?
+        let reader = tokio::task::spawn_blocking(move || Reader::new(plan, from)).await.map_err(thread_died)??;
+        let (give, take) = oneshot::channel();
+        give.send(reader).map_err(|_| Error::internal("the reader of the file was lost"))?;
+        Ok(take)
     }
 }
 
@@ -63,23 +74,44 @@ fn thread_died(error: tokio::task::JoinError) -> Error {
     Error::internal("the thread that reads the file died").caused_by(error)
 }
 
-/// Reads some batches; runs on a blocking thread.
-fn read(mut reader: Reader, limit: usize, batches: usize) -> Done {
-    let mut read = Vec::with_capacity(batches);
-    while read.len() < batches {
-        match reader.next(limit) {
-            Ok(Some(rows)) => read.push(rows),
-            Ok(None) => return Done { reader, read, dry: true, failed: None },
-            Err(error) => return Done { reader, read, dry: true, failed: Some(error) },
-        }
+/// Reads a part; runs on a blocking thread.
+fn read(from: oneshot::Receiver<Reader>, to: oneshot::Sender<Reader>, limit: usize, spare: Vec<u8>) -> Done {
+    let done = |dry, failed| Done { rows: Vec::new(), memory: Vec::new(), dry, failed };
+    // The job before has failed, or nobody waits for this one any more.
+    let Ok(mut reader) = from.blocking_recv() else { return done(true, None) };
+    let part = reader.next(spare);
+    // Nobody takes it if the source was closed meanwhile.
+    drop(to.send(reader));
+    match part.and_then(|part| part.map(|part| part.read(limit)).transpose()) {
+        Ok(Some((rows, memory))) => Done { rows, memory, dry: false, failed: None },
+        Ok(None) => done(true, None),
+        Err(error) => done(true, Some(error)),
     }
-    Done { reader, read, dry: false, failed: None }
 }
 
 impl Running {
-    fn start(&mut self, limit: usize, batches: usize) {
-        if let (None, false, None, Some(reader)) = (&self.job, self.ended, &self.failed, self.reader.take()) {
-            self.job = Some(tokio::task::spawn_blocking(move || read(reader, limit, batches)));
+    fn new(reader: oneshot::Receiver<Reader>, given: Option<Position>, bad: BadLines, watch: Option<Watch>) -> Self {
+        Self {
+            reader: Some(reader),
+            jobs: VecDeque::new(),
+            ready: VecDeque::new(),
+            spare: Vec::new(),
+            failed: None,
+            ended: false,
+            given,
+            bad,
+            watch,
+        }
+    }
+
+    /// Starts jobs until so many are under way.
+    fn start(&mut self, limit: usize, jobs: usize) {
+        while self.jobs.len() < jobs && !self.ended && self.failed.is_none() {
+            let Some(from) = self.reader.take() else { return };
+            let (to, next) = oneshot::channel();
+            self.reader = Some(next);
+            let spare = self.spare.pop().unwrap_or_default();
+            self.jobs.push_back(tokio::task::spawn_blocking(move || read(from, to, limit, spare)));
         }
     }
 }
@@ -97,42 +129,36 @@ impl Source for FileSource {
             tracing::info!(file = %path.display(), "the file is not there yet; waiting for it");
         }
         let reader = self.reader(from.clone()).await?;
-        self.running = Some(Running {
-            reader: Some(reader),
-            job: None,
-            ready: VecDeque::new(),
-            failed: None,
-            ended: false,
-            given: from,
-            watch,
-        });
+        let bad = BadLines::new(&self.plan.source, Arc::clone(&self.context.meter));
+        self.running = Some(Running::new(reader, from, bad, watch));
         Ok(())
     }
 
     async fn pull(&mut self, limit: usize) -> Result<Pulled> {
-        let follow = self.plan.follow;
+        // A file that grows has no more than its end to read, and that is waited for.
+        let ahead = if self.plan.follow { 1 } else { AHEAD };
         loop {
-            let Some(running) = &self.running else {
+            let Some(running) = &mut self.running else {
                 return Err(Error::internal("a file source was pulled before it was opened"));
             };
-            if running.ready.front().is_some_and(|next| next.rows.num_rows() > limit) {
+            let next = running.ready.front().and_then(|next| next.rows.as_ref());
+            if next.is_some_and(|rows| rows.num_rows() > limit) {
                 // It was read ahead for a larger limit: read it again from where we are. A change of the limit is rare.
-                let reader = self.reader(running.given.clone()).await?;
+                let given = running.given.clone();
+                let reader = self.reader(given).await?;
                 if let Some(running) = &mut self.running {
                     running.reader = Some(reader);
-                    running.job = None;
+                    running.jobs.clear();
                     running.ready.clear();
                     running.failed = None;
                     running.ended = false;
                 }
                 continue;
             }
-            let Some(running) = &mut self.running else { continue };
-            if let Some(Rows { rows, position }) = running.ready.pop_front() {
-                if !follow && running.ready.len() < AHEAD {
-                    running.start(limit, AHEAD);
-                }
+            if let Some(Rows { rows, position, bad }) = running.ready.pop_front() {
+                running.bad.count(bad);
                 running.given = Some(position.clone());
+                let Some(rows) = rows else { continue };
                 return Ok(Pulled::Rows { rows, received_at: self.context.clock.now(), position });
             }
             if let Some(error) = running.failed.take() {
@@ -141,18 +167,21 @@ impl Source for FileSource {
             if running.ended {
                 return Ok(Pulled::End);
             }
-            running.start(limit, AHEAD);
-            let Some(job) = &mut running.job else {
+            running.start(limit, ahead);
+            let Some(job) = running.jobs.front_mut() else {
                 return Err(Error::internal("the reader of the file was lost"));
             };
             let done = job.await;
-            running.job = None;
+            running.jobs.pop_front();
             let done = done.map_err(thread_died)?;
-            running.reader = Some(done.reader);
-            running.ready.extend(done.read);
+            running.ready.extend(done.rows);
+            running.spare.push(done.memory);
             running.failed = done.failed;
-            running.ended = done.dry && !follow;
-            if let (Some(watch), true, true) = (&running.watch, running.ready.is_empty(), running.failed.is_none()) {
+            running.ended = done.dry && !self.plan.follow;
+            if !done.dry {
+                // While these rows are worked on, others are read.
+                running.start(limit, if self.plan.follow { 0 } else { ahead });
+            } else if let (Some(watch), None) = (&running.watch, &running.failed) {
                 watch.changed().await?;
             }
         }

@@ -1,21 +1,19 @@
-//! Reads CSV and JSON lines, many lines at once; a line that cannot be read is data: it is counted, and the rest goes on.
+//! Turns the lines of CSV and JSON files into rows; a line that cannot be read is data: it is counted, and the rest goes on.
 //!
-//! A block of lines is parsed column by column. Only if that fails is the block halved until the bad lines stand alone, so that
-//! one bad line in a block of thousands costs little, and a clean file nothing.
+//! A part of a file is read by itself, by any thread, since all that it needs to know is here and does not change.
 
-use std::io::{self, Read};
-use std::ops::Range;
+use std::io;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Schema, SchemaRef};
-use arrow::error::ArrowError;
+use arrow::datatypes::SchemaRef;
 use lineside_model::{Error, Reason, Result};
 
-use super::bad::BadLines;
-use super::columns::{ReadColumn, finite, give};
-use super::records::{Block, Records};
+use super::bad::Bad;
+use super::columns::{ReadColumn, finite};
+use super::records::{Part, QUOTED_MAX, csv_record};
+use super::{json_lines, records};
+use crate::codec::{self, Columns, CsvLines};
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,114 +53,161 @@ pub(super) fn header(line: &[u8], delimiter: u8) -> Result<Vec<String>> {
     Ok(schema.fields().iter().map(|field| field.name().trim().to_owned()).collect())
 }
 
-/// A text file that is being read.
+/// How the lines of one file become rows.
 #[derive(Debug)]
-pub(super) struct TextFile {
-    records: Records,
+pub(super) struct TextFormat {
     syntax: Syntax,
     columns: Arc<[ReadColumn]>,
     schema: SchemaRef,
-    /// All columns of a CSV file, and which of them are read.
-    csv: Option<(SchemaRef, Vec<usize>)>,
-    parser: Option<(usize, Parser)>,
+    /// The columns as fields of a CSV line, and for each value of a line its field.
+    fields: Vec<codec::Field>,
+    places: Vec<Option<usize>>,
 }
 
+/// Rows of a file.
 #[derive(Debug)]
-enum Parser {
-    Csv(Box<arrow::csv::reader::Decoder>),
-    Json(arrow::json::reader::Decoder),
+pub(super) struct Piece {
+    /// The rows, if there are any.
+    pub(super) rows: Option<RecordBatch>,
+    /// Where the record after them is.
+    pub(super) end: u64,
+    /// What was left out among them.
+    pub(super) bad: Bad,
 }
 
-impl TextFile {
-    /// Reads `input`, of which `offset` bytes have been read before. `names`: those of a CSV file, in its order.
+impl TextFormat {
+    /// For a file of this syntax. `names`: those of a CSV file, in its order.
     ///
     /// # Errors
     /// A column is not in the file.
     pub(super) fn new(
-        input: Box<dyn Read + Send>,
-        offset: u64,
-        whole: bool,
         syntax: Syntax,
         names: Option<&[String]>,
         columns: &Arc<[ReadColumn]>,
         schema: &SchemaRef,
     ) -> Result<Self> {
-        let csv = match names {
-            None => None,
-            Some(names) => {
-                let mut read = Vec::new();
-                for column in columns.iter() {
-                    let at = names.iter().position(|name| name == column.field.name());
-                    read.push(at.ok_or_else(|| {
-                        Error::user(format!("there is no column \"{}\" in the file", column.field.name())).hint(
-                            lineside_model::options::did_you_mean(
-                                column.field.name(),
-                                names.iter().map(String::as_str),
-                            ),
-                        )
-                    })?);
-                }
-                let all = names.iter().map(|name| {
-                    columns.iter().find(|column| column.field.name() == name).map_or_else(
-                        || arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Utf8, true),
-                        ReadColumn::in_csv,
-                    )
-                });
-                Some((Arc::new(Schema::new(all.collect::<Vec<_>>())), read))
+        let names = names.unwrap_or_default();
+        let (mut fields, mut places) = (Vec::new(), vec![None; names.len()]);
+        if syntax != Syntax::Json {
+            for (n, column) in columns.iter().enumerate() {
+                let name = column.field.name();
+                let place = names.iter().zip(&mut places).find(|(known, _)| *known == name).map(|(_, place)| place);
+                *place.ok_or_else(|| {
+                    Error::user(format!("there is no column \"{name}\" in the file"))
+                        .hint(lineside_model::options::did_you_mean(name, names.iter().map(String::as_str)))
+                })? = Some(n);
+                fields.push(column.in_csv());
             }
-        };
-        Ok(Self {
-            records: Records::new(input, offset, syntax.quoted(), whole),
-            syntax,
-            columns: Arc::clone(columns),
-            schema: Arc::clone(schema),
-            csv,
-            parser: None,
-        })
+        }
+        Ok(Self { syntax, columns: Arc::clone(columns), schema: Arc::clone(schema), fields, places })
     }
 
-    /// How many bytes have been given as rows, or counted as bad.
-    pub(super) fn offset(&self) -> u64 {
-        self.records.offset()
-    }
-
-    /// Nothing more will be written to the file: a last line without a line break is whole.
-    pub(super) fn finish(&mut self) {
-        self.records.finish();
-    }
-
-    /// The next rows, of `limit` lines at most; `None` if there is none now.
+    /// The rows of a part, in batches of `limit` lines at most.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub(super) fn next(&mut self, limit: usize, bad: &mut BadLines) -> Result<Option<RecordBatch>> {
-        let mut parse = Parse {
-            syntax: self.syntax,
-            columns: &self.columns,
-            schema: &self.schema,
-            csv: self.csv.as_ref(),
-            parser: &mut self.parser,
-            limit,
-            batches: Vec::new(),
-        };
-        loop {
-            let block = self.records.next(limit).map_err(read_error)?;
-            let some = block.is_some();
-            if let Some(block) = block {
-                parse.block(&block, 0..block.ends.len(), bad)?;
+    /// Only for our bugs.
+    pub(super) fn read(&self, part: &Part, limit: usize) -> Result<Vec<Piece>> {
+        let mut bad = Bad::default();
+        if part.too_large > 0 {
+            bad.note(Reason::TooLarge, part.too_large, || {
+                format!("a line of more than {} MiB", records::RECORD_MAX >> 20)
+            });
+        }
+        match self.syntax {
+            Syntax::Csv { delimiter, .. } => self.read_csv(part, delimiter, limit, bad),
+            Syntax::Json => json_lines::read(part, &self.columns, &self.schema, limit, bad),
+        }
+    }
+
+    fn read_csv(&self, part: &Part, delimiter: u8, limit: usize, mut bad: Bad) -> Result<Vec<Piece>> {
+        let mut lines = CsvLines::new(delimiter, self.places.clone());
+        let bytes = part.bytes.as_slice();
+        let is_text = std::str::from_utf8(bytes).is_ok();
+        let columns = || Columns::new(&self.fields, limit.min(bytes.len() / self.places.len().max(1)));
+        let mut rows = columns();
+        let mut pieces = Vec::new();
+        let mut at = 0;
+        // Up to here every line is a record of its own: a quote that joined them spoils one of them at most.
+        let mut single_until = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let before = rows.rows();
+            let line = if at < single_until { first_line(rest) } else { rest };
+            let plain =
+                if is_text && !matches!(line, [b'\n' | b'\r', ..]) { lines.plain(line, &mut rows) } else { None };
+            at += match plain {
+                // A quoted value may hold line breaks, but not without end.
+                Some(len) if len <= QUOTED_MAX || first_line(line).len() == len => len,
+                _ => {
+                    rows.truncate(before);
+                    let len = csv_record(line, delimiter, true).unwrap_or(line.len());
+                    let record = line.get(..len).unwrap_or_default();
+                    match self.careful(&mut lines, record, delimiter, &mut rows) {
+                        Err(_) if first_line(record.trim_ascii()).len() < record.trim_ascii().len() => {
+                            single_until = at + len;
+                            continue;
+                        }
+                        Err((reason, detail)) => bad.note(reason, 1, || {
+                            let shown = String::from_utf8_lossy(record.trim_ascii()).into_owned();
+                            format!("{detail}, in: {}", shown.chars().take(120).collect::<String>())
+                        }),
+                        Ok(()) => {}
+                    }
+                    len
+                }
+            };
+            if rows.rows() >= limit || at >= bytes.len() {
+                let read = std::mem::replace(&mut rows, columns()).into_arrays()?;
+                let (read, lost) = finite(RecordBatch::try_new(Arc::clone(&self.schema), read)?)?;
+                if lost > 0 {
+                    bad.note(Reason::NotFinite, lost as u64, || "a number that is NaN or infinite".to_owned());
+                }
+                pieces.push(Piece {
+                    rows: Some(read).filter(|read| read.num_rows() > 0),
+                    end: part.offset + at as u64,
+                    bad: std::mem::take(&mut bad),
+                });
             }
-            let too_large = self.records.take_too_large();
-            if too_large > 0 {
-                bad.count(Reason::TooLarge, too_large, || "a line of more than 16 MiB".to_owned());
+        }
+        if !bad.is_empty() {
+            pieces.push(Piece { rows: None, end: part.offset + bytes.len() as u64, bad });
+        }
+        Ok(pieces)
+    }
+
+    /// Adds the row of a record, or says why there is none. An empty line is none, and nothing bad.
+    fn careful(
+        &self,
+        lines: &mut CsvLines,
+        record: &[u8],
+        delimiter: u8,
+        rows: &mut Columns<'_>,
+    ) -> Result<(), (Reason, String)> {
+        let trimmed = record.trim_ascii();
+        if trimmed.is_empty() {
+            return Ok(());
+        }
+        let text = std::str::from_utf8(record).map_err(|error| (Reason::NotUtf8, error.to_string()))?;
+        let wanted = self.places.len();
+        match lines.split(text) {
+            Ok(count) if count == wanted => {
+                lines.careful(count, &self.fields, rows).map_err(|fault| (fault.reason, fault.detail))
             }
-            if !some {
-                return Ok(None);
-            }
-            if let Some(rows) = parse.take()? {
-                return Ok(Some(rows));
+            Ok(_) | Err(_) => {
+                let found = trimmed.split(|byte| *byte == delimiter).count();
+                let reason = match found.cmp(&wanted) {
+                    std::cmp::Ordering::Less => Reason::MissingField,
+                    std::cmp::Ordering::Equal => Reason::WrongType,
+                    std::cmp::Ordering::Greater => Reason::Malformed,
+                };
+                Err((reason, format!("{found} values for {wanted} columns")))
             }
         }
     }
+}
+
+/// The first line of some text, with its line break.
+fn first_line(text: &[u8]) -> &[u8] {
+    memchr::memchr(b'\n', text).and_then(|at| text.get(..=at)).unwrap_or(text)
 }
 
 /// A file that cannot be read is tried again; one with broken compression is not.
@@ -172,153 +217,5 @@ pub(super) fn read_error(error: io::Error) -> Error {
             Error::data("the file is damaged").caused_by(error)
         }
         _ => Error::external("cannot read the file").caused_by(error),
-    }
-}
-
-/// The parsing of one block.
-struct Parse<'a> {
-    syntax: Syntax,
-    columns: &'a [ReadColumn],
-    schema: &'a SchemaRef,
-    csv: Option<&'a (SchemaRef, Vec<usize>)>,
-    parser: &'a mut Option<(usize, Parser)>,
-    limit: usize,
-    batches: Vec<RecordBatch>,
-}
-
-impl Parse<'_> {
-    fn block(&mut self, block: &Block<'_>, lines: Range<usize>, bad: &mut BadLines) -> Result<()> {
-        let bytes = block.bytes_of(&lines);
-        match self.decode(bytes, lines.len()) {
-            Ok(rows) => return self.keep(&rows, bad),
-            Err(error) if lines.len() == 1 => return self.single(bytes, &error, bad),
-            Err(_) => {}
-        }
-        let middle = lines.start + lines.len() / 2;
-        self.block(block, lines.start..middle, bad)?;
-        self.block(block, middle..lines.end, bad)
-    }
-
-    /// A record that did not parse. If a quote made it of several lines, each line gets its chance.
-    fn single(&mut self, bytes: &[u8], error: &ArrowError, bad: &mut BadLines) -> Result<()> {
-        let text = bytes.trim_ascii();
-        if text.is_empty() {
-            return Ok(());
-        }
-        if memchr::memchr(b'\n', text).is_some() {
-            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                match self.decode(line, 1) {
-                    Ok(rows) => self.keep(&rows, bad)?,
-                    Err(error) => self.single(line.trim_ascii(), &error, bad)?,
-                }
-            }
-            return Ok(());
-        }
-        let reason = self.reason(text);
-        bad.count(reason, 1, || {
-            let shown = String::from_utf8_lossy(&text[..text.len().min(120)]).into_owned();
-            format!("{error}, in: {shown}")
-        });
-        Ok(())
-    }
-
-    fn reason(&self, line: &[u8]) -> Reason {
-        if std::str::from_utf8(line).is_err() {
-            return Reason::NotUtf8;
-        }
-        match self.syntax {
-            Syntax::Json => match serde_json::from_slice::<serde_json::Value>(line) {
-                Ok(serde_json::Value::Object(_)) => Reason::WrongType,
-                Ok(_) | Err(_) => Reason::Malformed,
-            },
-            Syntax::Csv { delimiter, .. } => {
-                let wanted = self.csv.map_or(0, |(all, _)| all.fields().len());
-                let found = line.split(|byte| *byte == delimiter).count();
-                match found.cmp(&wanted) {
-                    std::cmp::Ordering::Less => Reason::MissingField,
-                    std::cmp::Ordering::Equal => Reason::WrongType,
-                    std::cmp::Ordering::Greater => Reason::Malformed,
-                }
-            }
-        }
-    }
-
-    fn keep(&mut self, rows: &RecordBatch, bad: &mut BadLines) -> Result<()> {
-        let (rows, lost) = finite(give(self.columns, self.schema, rows)?)?;
-        if lost > 0 {
-            bad.count(Reason::NotFinite, lost as u64, || "a number that is NaN or infinite".to_owned());
-        }
-        if rows.num_rows() > 0 {
-            self.batches.push(rows);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        Ok(match self.batches.len() {
-            0 => None,
-            1 => self.batches.pop(),
-            _ => Some(concat_batches(self.schema, &std::mem::take(&mut self.batches))?),
-        })
-    }
-
-    /// Parses lines; an error if there is anything wrong with any of them, or if they do not give one row each.
-    fn decode(&mut self, bytes: &[u8], lines: usize) -> Result<RecordBatch, ArrowError> {
-        // After an error a parser is in the middle of something, so it is only put back when all went well.
-        let mut parser = match self.parser.take() {
-            Some((limit, parser)) if limit == self.limit => parser,
-            _ => self.parser()?,
-        };
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let read = match &mut parser {
-                Parser::Csv(decoder) => decoder.decode(rest)?,
-                Parser::Json(decoder) => decoder.decode(rest)?,
-            };
-            if read == 0 {
-                return Err(ArrowError::ParseError("more rows than lines".to_owned()));
-            }
-            rest = &rest[read..];
-        }
-        let rows = match &mut parser {
-            Parser::Csv(decoder) => decoder.flush()?,
-            Parser::Json(decoder) => decoder.flush()?,
-        };
-        let found = rows.as_ref().map_or(0, RecordBatch::num_rows);
-        if found != lines {
-            let blank = bytes
-                .split(|byte| *byte == b'\n')
-                .filter(|line| line.trim_ascii().is_empty())
-                .count()
-                .saturating_sub(1);
-            if found + blank != lines {
-                return Err(ArrowError::ParseError("an open quote, or more than one object".to_owned()));
-            }
-        }
-        let Some(rows) = rows else {
-            return Err(ArrowError::ParseError("an empty line".to_owned()));
-        };
-        *self.parser = Some((self.limit, parser));
-        Ok(rows)
-    }
-
-    fn parser(&self) -> Result<Parser, ArrowError> {
-        Ok(match (self.syntax, self.csv) {
-            (Syntax::Csv { delimiter, .. }, Some((all, read))) => Parser::Csv(Box::new(
-                arrow::csv::ReaderBuilder::new(Arc::clone(all))
-                    .with_delimiter(delimiter)
-                    .with_projection(read.clone())
-                    .with_batch_size(self.limit)
-                    .build_decoder(),
-            )),
-            _ => {
-                let fields = self.columns.iter().map(ReadColumn::in_json).collect::<Vec<_>>();
-                Parser::Json(
-                    arrow::json::ReaderBuilder::new(Arc::new(Schema::new(fields)))
-                        .with_batch_size(self.limit)
-                        .build_decoder()?,
-                )
-            }
-        })
     }
 }
