@@ -93,6 +93,16 @@ pub trait Operator: Send + Debug {
         }
     }
 
+    /// Start and end of the oldest window that is open, if the operator has windows: what its watermark is waited for.
+    fn oldest_open(&self) -> Option<(Timestamp, Timestamp)> {
+        None
+    }
+
+    /// The same of one of several outputs.
+    fn oldest_open_of(&self, output: usize) -> Option<(Timestamp, Timestamp)> {
+        if output == 0 { self.oldest_open() } else { None }
+    }
+
     /// How many rows are held in state and have neither been put out nor counted as dropped: open windows.
     fn open_rows(&self) -> u64 {
         0

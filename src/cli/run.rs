@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use crate::clock::SystemClock;
-use crate::observe::{Board, Report};
+use crate::observe::{Board, Report, SensorState};
 use crate::plan::Plan;
 use crate::run::{Run as Running, Stop};
 
@@ -112,6 +112,9 @@ async fn periodic(board: Board, every: Duration, pipeline: String) {
                 dropped = ?object.dropped,
                 counts = ?object.counts,
                 reconnects = object.reconnects,
+                watermark = object.watermark.map(|at| at.0),
+                open_window_end = object.open_window.map(|window| window.end.0),
+                held_by = object.sensors.iter().find(|s| s.state == SensorState::Holds).map(|s| s.sensor.as_str()),
                 sensor_to_sink = object.times.get("sensor_to_sink").map(ToString::to_string),
                 "counters"
             );

@@ -56,8 +56,8 @@ pub struct SourceOptions {
     /// How messages become rows: a codec's name, or a table with `type` and its options; by default "json". Only for
     /// connectors that give messages.
     pub codec: Option<Value>,
-    /// The column of event time, or a table with `column`, `disorder`, `idle_after`, `max_ahead`; by default the
-    /// connector's own, else "ts", else "received_at".
+    /// The column of event time, or a table with `column`, `disorder`, `idle_after`, `max_ahead`, `per_key`,
+    /// `close_after`; by default the connector's own, else "ts", else "received_at".
     pub time: Option<Value>,
     /// What is done with a message that does not decode: "drop", "fail" or "dead_letter"; by default "drop". It is counted
     /// in any case.
@@ -87,9 +87,16 @@ pub struct TimeOptions {
     pub disorder: Span,
     /// After how long without a row the source no longer holds back others; by default "10s", never for a source that ends.
     pub idle_after: Option<Span>,
-    /// How far ahead of the clock an event time may be, rows further ahead being dropped and counted; by default "1h", any
-    /// for a source that ends.
+    /// How far ahead of the clock an event time may be, rows further ahead being counted and put into `NAME.quarantine`; by
+    /// default "1h", any for a source that ends. Where such a source has `per_key`, how far ahead of most other sensors.
     pub max_ahead: Option<Span>,
+    /// The column that names the sensor, such as "sensor", if each is to have an event time of its own: then a clock that
+    /// runs fast makes no reading of others late, and one that is silent or behind most others for `idle_after` holds
+    /// nobody back. By default all have one time.
+    pub per_key: Option<String>,
+    /// After how long without any row the watermark goes on with the clock, so that windows close though nothing comes; by
+    /// default never.
+    pub close_after: Option<Span>,
 }
 
 impl TimeOptions {
@@ -117,6 +124,7 @@ impl TimeOptions {
         check("disorder", options.disorder, Span::ZERO, "not be negative");
         check("max_ahead", options.max_ahead.unwrap_or_default(), Span::ZERO, "not be negative");
         check("idle_after", options.idle_after.unwrap_or(Span(1)), Span(1), "be more than 0s");
+        check("close_after", options.close_after.unwrap_or(Span(1)), Span(1), "be more than 0s");
         problems.or(options).map_err(|wrong| wrong.within("time"))
     }
 }
@@ -147,7 +155,8 @@ pub struct OperatorOptions {
 pub struct SinkOptions {
     /// What it is written over; `lineside list` shows what there is.
     pub connector: String,
-    /// The source, query or operator whose rows it writes; `NAME.dead_letters` for what a source could not decode.
+    /// The source, query or operator whose rows it writes; `NAME.dead_letters` for what a source could not decode,
+    /// `NAME.quarantine` for rows whose event time is missing or too far ahead.
     pub input: String,
     /// How rows become messages: a codec's name, or a table with `type` and its options. Only for connectors that take
     /// messages.

@@ -40,7 +40,7 @@ impl Layout {
         let (sources, nodes) = (plan.sources.len(), plan.nodes.len());
         let mut parent = (0..sources + nodes + plan.sinks.len()).collect::<Vec<_>>();
         let place = |input: Input| match input {
-            Input::Source(n) | Input::DeadLetters(n) => n,
+            Input::Source(n) | Input::DeadLetters(n) | Input::Quarantine(n) => n,
             Input::Node(n) => sources + n,
         };
         for (n, node) in plan.nodes.iter().enumerate() {
@@ -134,7 +134,7 @@ fn shared_by(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> 
 fn trace(plan: &Plan, input: Input, column: &str, source: usize) -> Option<String> {
     match input {
         Input::Source(n) => (n == source).then(|| column.to_owned()),
-        Input::DeadLetters(_) => None,
+        Input::DeadLetters(_) | Input::Quarantine(_) => None,
         Input::Node(n) => {
             let node = &plan.nodes[n];
             agreed(node.inputs.iter().enumerate().map(|(port, &input)| {

@@ -8,7 +8,7 @@ use lineside_model::{Error, Reason, Result, Timestamp};
 use lineside_operators::{Emitter, Operator, Port, Snapshot};
 
 use super::{Batch, Component, Ending, Message, Watermark};
-use crate::observe::{Board, Kind, Meter, State};
+use crate::observe::{Board, Kind, Meter, OpenWindow, State};
 use crate::plan::{Input, OutputOf, Plan};
 
 /// Takes what a worker hands to sinks, by the sink's place in the component.
@@ -61,6 +61,9 @@ struct Output {
     targets: Vec<Target>,
     /// Open rows that the meter was told of.
     told_open: u64,
+    /// The oldest open window that the meter was told of, and this worker's number there.
+    told_window: Option<OpenWindow>,
+    worker: usize,
     meter: Arc<Meter>,
 }
 
@@ -85,7 +88,9 @@ impl Worker {
                     targets[at].push(target);
                 }
             }
-            Input::Source(_) | Input::DeadLetters(_) => routes.entry(input).or_default().push(target),
+            Input::Source(_) | Input::DeadLetters(_) | Input::Quarantine(_) => {
+                routes.entry(input).or_default().push(target)
+            }
         };
         for (slot, &n) in built.iter().enumerate() {
             for (port, &input) in plan.nodes[n].inputs.iter().enumerate() {
@@ -102,7 +107,7 @@ impl Worker {
             let meter = board.find(Kind::Operator, name).cloned();
             let meter = meter.unwrap_or_else(|| Arc::new(Meter::new(Kind::Operator, name)));
             if let Some(slot) = local(&built, node) {
-                outputs[slot].insert(output, Output { targets, told_open: 0, meter });
+                outputs[slot].insert(output, Output::new(targets, meter));
             }
         }
         let nodes = (built.iter().zip(outputs))
@@ -125,11 +130,11 @@ impl Worker {
         worker
     }
 
-    /// The sinks, by place in the component, that rows or dead letters of a source can reach.
+    /// The sinks, by place in the component, that rows, dead letters or the quarantine of a source can reach.
     pub fn sinks_below(&self, source: usize) -> Vec<usize> {
         let mut found = Vec::new();
         let mut seen = vec![false; self.nodes.len()];
-        let mut open = [Input::Source(source), Input::DeadLetters(source)]
+        let mut open = Input::of_source(source)
             .iter()
             .flat_map(|input| self.routes.get(input).into_iter().flatten().copied())
             .collect::<Vec<_>>();
@@ -329,11 +334,17 @@ impl Flow<'_> {
             outputs: &slot.outputs,
         };
         let name = slot.outputs.first().map_or("", |output| output.meter.name.as_str());
-        act(slot.operator.as_mut(), &mut below).map_err(|e| e.of(format_args!("operator \"{name}\"")))
+        act(slot.operator.as_mut(), &mut below).map_err(|e| e.of(format_args!("operator \"{name}\"")))?;
+        slot.note_windows();
+        Ok(())
     }
 }
 
 impl Output {
+    fn new(targets: Vec<Target>, meter: Arc<Meter>) -> Self {
+        Self { targets, told_open: 0, told_window: None, worker: meter.held.join(), meter }
+    }
+
     fn tell_open(&mut self, rows: u64) {
         self.meter.move_open_rows(self.told_open, rows);
         self.told_open = rows;
@@ -348,6 +359,17 @@ impl Slot {
 
     fn set_state(&self, state: State) {
         self.outputs.iter().for_each(|output| output.meter.set_state(state));
+    }
+
+    /// Tells the meters which window is the oldest that is open, if that is another one now.
+    fn note_windows(&mut self) {
+        for (n, output) in self.outputs.iter_mut().enumerate() {
+            let window = self.operator.oldest_open_of(n).map(|(start, end)| OpenWindow { start, end });
+            if window != output.told_window {
+                output.told_window = window;
+                output.meter.held.set_window(output.worker, window);
+            }
+        }
     }
 
     /// A port heard of time. The operator's own watermark is the least of all ports that are not idle; what changes of it, if
@@ -366,6 +388,10 @@ impl Slot {
         let idle = !ended && live().all(|p| p.idle);
         let least = if ended { Some(Timestamp::MAX) } else { live().filter(|p| !p.idle).map(|p| p.watermark).min() };
         self.idle = idle;
+        let slowest = self.ports.iter().enumerate().filter(|(_, p)| p.watermark < Timestamp::MAX && !p.idle);
+        if let Some((port, _)) = slowest.min_by_key(|(_, p)| p.watermark) {
+            self.outputs.iter().for_each(|output| output.meter.held.set_held_by(port));
+        }
         match least {
             Some(least) if least > self.watermark => {
                 self.watermark = least;

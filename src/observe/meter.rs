@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use lineside_model::{Reason, Span, Timestamp};
 use serde::Serialize;
 
-use super::{ObjectReport, Quantiles};
+use super::{HeldTime, ObjectReport, Quantiles};
 
 /// What a meter belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -54,6 +54,8 @@ pub struct Meter {
     pub kind: Kind,
     /// Its name in the pipeline file.
     pub name: String,
+    /// What holds its time back.
+    pub held: HeldTime,
     messages: AtomicU64,
     bytes: AtomicU64,
     rows_in: AtomicU64,
@@ -87,6 +89,7 @@ impl Meter {
         Self {
             kind,
             name: name.into(),
+            held: HeldTime::default(),
             messages: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             rows_in: AtomicU64::new(0),
@@ -188,6 +191,8 @@ impl Meter {
             open_rows: self.open_rows.load(Relaxed),
             reconnects: self.reconnects.load(Relaxed),
             watermark: (watermark != i64::MIN && watermark != i64::MAX).then_some(Timestamp(watermark)),
+            open_window: self.held.window(),
+            sensors: self.held.sensors(),
             dropped: (Reason::ALL.iter().zip(&self.dropped))
                 .map(|(reason, count)| (reason.word(), count.load(Relaxed)))
                 .filter(|(_, count)| *count > 0)

@@ -4,9 +4,11 @@
 
 mod meter;
 mod report;
+mod time;
 
 pub use meter::{Kind, Meter, State};
 pub use report::{ObjectReport, Quantiles, Report};
+pub use time::{HeldTime, OpenWindow, SensorState, SensorTime};
 
 use std::sync::Arc;
 

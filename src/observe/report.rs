@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use lineside_model::Timestamp;
 use serde::Serialize;
 
-use super::{Kind, State};
+use super::{Kind, OpenWindow, SensorTime, State};
 
 /// All counters of a pipeline at one moment.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -39,6 +39,10 @@ pub struct ObjectReport {
     pub reconnects: u64,
     /// The watermark, if there is one yet and the input has not ended.
     pub watermark: Option<Timestamp>,
+    /// The oldest window that is open.
+    pub open_window: Option<OpenWindow>,
+    /// Of a source whose sensors have a time each: the one that holds the watermark, and those that do not take part.
+    pub sensors: Vec<SensorTime>,
     /// Rows and messages that left the dataflow here, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// One line about the first of each reason.

@@ -18,3 +18,10 @@ pub const DRAIN_CONTROL: usize = 64;
 
 /// Messages a bulk worker takes before it lets the reactor poll its sockets.
 pub const DRAIN_BULK: usize = 256;
+
+/// Sensors of one source that have an event time of their own. Rows of others are held against the watermark and do not hold
+/// it back; they are counted as `beyond_time_keys`.
+pub const TIME_KEYS_LIMIT: usize = 1 << 20;
+
+/// Sensors of one source that reports and `system.watermarks` name because they do not take part in its watermark.
+pub const SENSORS_TOLD: usize = 100;

@@ -19,12 +19,15 @@ use super::order::{Reads, order};
 use super::sink::plan_sink;
 use super::source::plan_source;
 use super::sql::{QueryPlan, StepInput, Table, plan_query, tables_of};
-use super::{Input, NodePlan, OnBad, Plan, Registries, check};
+use super::system::WATERMARKS;
+use super::{Input, NodePlan, OnBad, Plan, Registries, SourcePlan, check};
 use crate::config::options::{OnBadOption, QueryOptions};
 use crate::config::{Config, Finding, Kind, Object, Report, Secrets, Severity};
 
 /// What follows the name of a source in the name of its dead letters.
 const DEAD_LETTERS: &str = ".dead_letters";
+/// What follows the name of a source in the name of its quarantine.
+const QUARANTINE: &str = ".quarantine";
 
 /// What a query can read.
 const TABLES: [Kind; 3] = [Kind::Source, Kind::Query, Kind::Operator];
@@ -282,6 +285,11 @@ impl<'a> Builder<'a> {
         if let Some(output) = self.outputs.get(name) {
             return Ok(output.map_or(Found::Faulty, Found::Rows));
         }
+        if name == WATERMARKS {
+            self.outputs.insert(WATERMARKS, Some(Input::Source(self.plan.sources.len())));
+            self.plan.sources.push(SourcePlan::watermarks());
+            return self.resolve(name);
+        }
         let source = name
             .strip_suffix(DEAD_LETTERS)
             .and_then(|source| self.objects(&[Kind::Source]).find(|object| object.name == source));
@@ -299,13 +307,25 @@ impl<'a> Builder<'a> {
                 Err(Problem::option("input", format!("{object} keeps no dead letters")).hint(hint))
             };
         }
+        let source = name
+            .strip_suffix(QUARANTINE)
+            .and_then(|source| self.objects(&[Kind::Source]).find(|object| object.name == source));
+        if let Some(object) = source {
+            return Ok(match self.outputs.get(object.name.as_str()) {
+                Some(Some(Input::Source(n))) => Found::Rows(Input::Quarantine(*n)),
+                _ => Found::Faulty,
+            });
+        }
         self.all_resolved = false;
         let dead = self.objects(&[Kind::Source]).filter(|object| {
             object.options.get("on_bad").and_then(|on_bad| serde_json::from_value(on_bad.clone()).ok())
                 == Some(OnBadOption::DeadLetter)
         });
         let dead = dead.map(|object| format!("{}{DEAD_LETTERS}", object.name)).collect::<Vec<_>>();
-        let known = self.outputs.keys().copied().chain(dead.iter().map(String::as_str)).collect::<Vec<_>>();
+        let quarantines = self.objects(&[Kind::Source]).filter(|_| name.ends_with(QUARANTINE));
+        let quarantines = quarantines.map(|object| format!("{}{QUARANTINE}", object.name)).collect::<Vec<_>>();
+        let known = self.outputs.keys().copied().chain(dead.iter().chain(&quarantines).map(String::as_str));
+        let known = known.chain(name.starts_with("system.").then_some(WATERMARKS)).collect::<Vec<_>>();
         let message = format!("there is no source, query or operator \"{name}\"");
         Err(Problem::option("input", message).hint(did_you_mean(name, known)))
     }

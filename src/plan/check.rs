@@ -122,7 +122,7 @@ impl<'a> Planned<'a> {
         let (mut sources, mut seen, mut pending) = (BTreeSet::new(), BTreeSet::new(), vec![input]);
         while let Some(input) = pending.pop() {
             match input {
-                Input::Source(n) | Input::DeadLetters(n) => {
+                Input::Source(n) | Input::DeadLetters(n) | Input::Quarantine(n) => {
                     sources.insert(n);
                 }
                 Input::Node(n) if seen.insert(n) => pending.extend(&self.plan.nodes[n].inputs),

@@ -7,8 +7,10 @@ use std::fmt::{self, Display, Write};
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use lineside_model::Span;
 
-use super::bounds::{CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS, TOLD_MESSAGES};
-use super::{Input, NodePlan, OnBad, Plan, SinkPlan, SourcePlan};
+use super::bounds::{
+    CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS, TIME_KEYS_LIMIT, TOLD_MESSAGES,
+};
+use super::{Input, KeyTimePlan, NodePlan, OnBad, Plan, SinkPlan, SourcePlan};
 
 impl Plan {
     /// The plan as text, without secrets.
@@ -25,6 +27,7 @@ impl Plan {
         match input {
             Input::Source(n) => self.sources[n].name.clone(),
             Input::DeadLetters(n) => format!("{}.dead_letters", self.sources[n].name),
+            Input::Quarantine(n) => format!("{}.quarantine", self.sources[n].name),
             Input::Node(n) => self.nodes[n].name.clone(),
         }
     }
@@ -61,7 +64,8 @@ impl Explanation<'_> {
         let mut shown = BTreeSet::new();
         for (n, source) in self.plan.sources.iter().enumerate() {
             let dead = (source.on_bad == OnBad::DeadLetter).then_some(Input::DeadLetters(n));
-            for root in [Input::Source(n)].into_iter().chain(dead) {
+            let quarantine = Some(Input::Quarantine(n)).filter(|input| self.plan.is_read(*input));
+            for root in [Input::Source(n)].into_iter().chain(dead).chain(quarantine) {
                 writeln!(out, "  {}", self.plan.input_name(root))?;
                 self.branches(out, root, "  ", &mut shown)?;
             }
@@ -165,7 +169,26 @@ fn write_source(out: &mut String, source: &SourcePlan) -> fmt::Result {
     let time = &source.time;
     let ahead = time.max_ahead.map_or_else(|| "any time ahead".to_owned(), |span| format!("at most {span} ahead"));
     let idle = time.idle_after.map_or_else(|| "never idle".to_owned(), |span| format!("idle after {span}"));
-    writeln!(out, "  event time: {}, disorder {}, {ahead} of the clock, {idle}", time.column, time.disorder)
+    let judge = match &time.per_key {
+        Some(KeyTimePlan { live: false, .. }) if time.max_ahead.is_some() => "most others",
+        _ => "the clock",
+    };
+    writeln!(out, "  event time: {}, disorder {}, {ahead} of {judge}, {idle}", time.column, time.disorder)?;
+    if let Some(KeyTimePlan { column, idle_after, live }) = &time.per_key {
+        let silent = if *live { "silent or behind most others" } else { "behind most others" };
+        writeln!(
+            out,
+            "  a time for each {column}, merged by minimum; one that is {silent} for {idle_after} does not hold back the others"
+        )?;
+        writeln!(
+            out,
+            "  at most {TIME_KEYS_LIMIT} of them have a time, about 80 bytes each and their names; others never hold it back"
+        )?;
+    }
+    if let Some(after) = time.close_after {
+        writeln!(out, "  after {after} without rows the watermark goes on with the clock")?;
+    }
+    Ok(())
 }
 
 fn lane(control: bool) -> &'static str {

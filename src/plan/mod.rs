@@ -14,6 +14,7 @@ pub mod registries;
 mod sink;
 mod source;
 pub mod sql;
+pub mod system;
 
 use arrow::datatypes::SchemaRef;
 use lineside_connectors::codec::MakeDecoder;
@@ -55,8 +56,17 @@ pub enum Input {
     Source(usize),
     /// The messages of a source that did not decode, see [`dead_letters`].
     DeadLetters(usize),
+    /// The rows of a source whose event time is missing or too far ahead, see [`quarantine`].
+    Quarantine(usize),
     /// The output of a node.
     Node(usize),
+}
+
+impl Input {
+    /// All that can be read of a source.
+    pub fn of_source(n: usize) -> [Self; 3] {
+        [Self::Source(n), Self::DeadLetters(n), Self::Quarantine(n)]
+    }
 }
 
 /// One source.
@@ -116,8 +126,24 @@ pub struct TimePlan {
     pub disorder: Span,
     /// After how long without a row the source no longer holds back others; `None`: never.
     pub idle_after: Option<Span>,
-    /// How far ahead of the clock an event time may be; rows further ahead are dropped and counted. `None`: any.
+    /// How far ahead of the clock an event time may be; rows further ahead are dropped and counted. `None`: any. Where a
+    /// source ends and each sensor has a time of its own it is how far ahead of most others.
     pub max_ahead: Option<Span>,
+    /// The sensors that have a time of their own; `None`: one time for all.
+    pub per_key: Option<KeyTimePlan>,
+    /// After how long without rows the watermark goes on with the clock; `None`: never.
+    pub close_after: Option<Span>,
+}
+
+/// A time of its own for each sensor of a source.
+#[derive(Clone, Debug)]
+pub struct KeyTimePlan {
+    /// The column that names the sensor.
+    pub column: String,
+    /// How far behind most others, or how long silent, a sensor may be before it no longer holds them back.
+    pub idle_after: Span,
+    /// Whether the source goes on for ever, so that the clock says who is silent.
+    pub live: bool,
 }
 
 /// One operator of the plan.
@@ -167,6 +193,7 @@ impl Plan {
         match input {
             Input::Source(n) => SchemaRef::clone(&self.sources[n].schema),
             Input::DeadLetters(_) => dead_letters(),
+            Input::Quarantine(n) => quarantine(&self.sources[n].schema),
             Input::Node(n) => SchemaRef::clone(&self.nodes[n].operator.output),
         }
     }
@@ -178,9 +205,48 @@ impl Plan {
             Input::DeadLetters(_) => {
                 vec![TimeColumn { name: lineside_model::schema::RECEIVED_AT.to_owned(), delay: Span::ZERO }]
             }
+            Input::Quarantine(_) => {
+                let name = self.schema(input).field(0).name().clone();
+                vec![TimeColumn { name, delay: Span::ZERO }]
+            }
             Input::Node(n) => self.nodes[n].operator.times.clone(),
         }
     }
+
+    /// Whether a node or sink reads this input.
+    pub fn is_read(&self, input: Input) -> bool {
+        self.nodes.iter().any(|node| node.inputs.contains(&input)) || self.sinks.iter().any(|sink| sink.input == input)
+    }
+}
+
+/// The plan of a pipeline file's text.
+#[cfg(test)]
+pub(crate) fn of_text(text: &str) -> Plan {
+    let config = crate::config::Config::parse(std::path::Path::new("pipeline.toml"), text.to_owned(), &|_| None);
+    build(&config.unwrap_or_else(|e| panic!("{e}")), &Registries::BUILD).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The column of the clock's time when a row was put into quarantine.
+pub const QUARANTINED_AT: &str = "quarantined_at";
+
+/// The schema of the quarantine of a source with these columns: `quarantined_at, reason, ahead_us` (how far ahead in
+/// microseconds, null without event time) in front of its own. Where it has a column of such a name itself, ours ends in `_`.
+pub fn quarantine(source: &SchemaRef) -> SchemaRef {
+    use arrow::datatypes::{DataType, Field, Schema};
+    let free = |name: &str| {
+        let mut name = name.to_owned();
+        while source.column_with_name(&name).is_some() {
+            name.push('_');
+        }
+        name
+    };
+    let mut fields = vec![
+        std::sync::Arc::new(lineside_model::schema::time_field(&free(QUARANTINED_AT), false)),
+        std::sync::Arc::new(Field::new(free("reason"), DataType::Utf8, false)),
+        std::sync::Arc::new(Field::new(free("ahead_us"), DataType::Int64, true)),
+    ];
+    fields.extend(source.fields().iter().cloned());
+    std::sync::Arc::new(Schema::new(fields))
 }
 
 /// The schema of dead letters: `received_at, source, reason, detail, payload` (the bytes as they came).

@@ -8,11 +8,12 @@ use lineside_connectors::{ConnectorKind, Gives, PlanContext, PlannedSource};
 use lineside_model::options::did_you_mean;
 use lineside_model::schema::{RECEIVED_AT, TS, time_field, time_type};
 use lineside_model::{At, Problem, Problems, Span, parse_options};
+use lineside_operators::window::keys;
 use serde_json::Value;
 
 use super::explain::type_word;
 use super::options::{Options, find, keep};
-use super::{OnBad, Registries, SourcePlan, TimePlan};
+use super::{KeyTimePlan, OnBad, Registries, SourcePlan, TimePlan};
 use crate::config::Object;
 use crate::config::options::{CodecChoice, OnBadOption, SourceOptions, TimeOptions};
 
@@ -65,7 +66,7 @@ pub(super) fn plan_source(
         (Gives::Frames(metadata), Some(decoder)) => compose(&decoder.schema, metadata),
         (Gives::Frames(_), None) => return Err(problems),
     };
-    let time = keep(plan_time(time, &planned, &schema, object).map_err(Problems::from), &mut problems);
+    let time = keep(plan_time(time, &planned, &schema, object), &mut problems);
     let Some(time) = time else { return Err(problems) };
     let (codec, decoder) = decoder.map_or((None, None), |decoder| (Some(decoder.codec), Some(decoder.make)));
     let on_bad = match common.on_bad {
@@ -131,7 +132,7 @@ fn plan_time(
     planned: &PlannedSource,
     schema: &Schema,
     object: &Object,
-) -> Result<TimePlan, Problem> {
+) -> Result<TimePlan, Problems> {
     let columns = || schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
     let times = || schema.fields().iter().filter(|field| *field.data_type() == time_type()).map(|field| field.name());
     let path = if object.text("time").is_some() { vec!["time"] } else { vec!["time", "column"] };
@@ -139,27 +140,60 @@ fn plan_time(
     let default = || planned.time.into_iter().chain([TS, RECEIVED_AT]).find(|name| columns().contains(name));
     let Some(column) = options.column.or_else(|| default().map(str::to_owned)) else {
         let problem = Problem::whole("no column is known to be the event time");
-        return Err(match times().next() {
+        return Err(Problems::from(match times().next() {
             Some(column) => problem.hint(format!("write time = \"{column}\"")),
             None => problem.hint("give the source a column of type timestamp and name it with time = \"…\""),
-        });
+        }));
     };
     let Ok(field) = schema.field_with_name(&column) else {
         let problem = Problem { at, message: format!("there is no column \"{column}\""), hint: None };
-        return Err(problem.hint(did_you_mean(&column, columns())));
+        return Err(problem.hint(did_you_mean(&column, columns())).into());
     };
     if *field.data_type() != time_type() {
         let message = format!("column \"{column}\" is {}, not a timestamp", type_word(field.data_type()));
         let times = times().map(String::as_str).collect::<Vec<_>>().join(", ");
         let hint = format!("give it the type timestamp in the codec's options, or use one of: {times}");
-        return Err(Problem { at, message, hint: Some(hint) });
+        return Err(Problem { at, message, hint: Some(hint) }.into());
     }
-    Ok(TimePlan {
+    let mut problems = Problems::default();
+    let per_key = options.per_key.and_then(|key| {
+        let idle_after = options.idle_after.unwrap_or(IDLE_AFTER);
+        keep(per_key(key, idle_after, &column, planned, schema).map_err(Problems::from), &mut problems)
+    });
+    if planned.bounded && options.close_after.is_some() {
+        let at = At::Option(vec!["time".to_owned(), "close_after".to_owned()]);
+        let message = "the source ends, and all windows are closed then".to_owned();
+        problems.push(Problem { at, message, hint: Some("remove close_after".to_owned()) });
+    }
+    problems.or(TimePlan {
         column,
         disorder: options.disorder,
         idle_after: options.idle_after.or((!planned.bounded).then_some(IDLE_AFTER)),
         max_ahead: options.max_ahead.or((!planned.bounded).then_some(MAX_AHEAD)),
+        per_key,
+        close_after: options.close_after,
     })
+}
+
+/// The column whose values have a time each.
+fn per_key(
+    column: String,
+    idle_after: Span,
+    time: &str,
+    planned: &PlannedSource,
+    schema: &Schema,
+) -> Result<KeyTimePlan, Problem> {
+    let at = At::Option(vec!["time".to_owned(), "per_key".to_owned()]);
+    let Ok(field) = schema.field_with_name(&column) else {
+        let problem = Problem { at, message: format!("there is no column \"{column}\""), hint: None };
+        return Err(problem.hint(did_you_mean(&column, schema.fields().iter().map(|field| field.name().as_str()))));
+    };
+    if column == time || !keys::is_supported(field.data_type()) {
+        let what = if column == time { "the event time".to_owned() } else { type_word(field.data_type()) };
+        let message = format!("column \"{column}\" is {what}, and names no sensor");
+        return Err(Problem { at, message, hint: Some("name the column that says which sensor it is".to_owned()) });
+    }
+    Ok(KeyTimePlan { column, idle_after, live: !planned.bounded })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use futures::future::LocalBoxFuture;
+use lineside_connectors::Source;
 use lineside_connectors::registry::BuildContext;
 use lineside_model::{Clock, Error, Result, Span};
 use tokio::sync::mpsc;
@@ -12,6 +13,7 @@ use tracing::Instrument;
 
 use super::sink_task::{self, SinkTask};
 use super::source_task::{self, SourceTask};
+use super::watermarks::WatermarkTable;
 use super::worker_task::{ToSink, WorkerTask};
 use super::{Stop, exchange, meter, workers};
 use crate::graph::{Component, Layout};
@@ -149,11 +151,15 @@ pub(super) fn place(
         let planned = &plan.sources[n];
         let meter = meter(board, Kind::Source, &planned.name)?;
         let context = BuildContext { clock: Arc::clone(clock), meter: Arc::clone(&meter) as _ };
-        let reads = [Input::Source(n), Input::DeadLetters(n)].into_iter();
+        let reads = Input::of_source(n).into_iter();
+        let source: Box<dyn Source> = match planned.is_system() {
+            true => Box::new(WatermarkTable::new(plan, board, clock)),
+            false => (planned.planned.build)(&context),
+        };
         let task = SourceTask::new(
             plan,
             n,
-            (planned.planned.build)(&context),
+            source,
             source_task::Wiring {
                 exchange: exchange(plan, component, n)?,
                 inputs: reads.filter(|input| workers.iter().any(|w| w.reads(*input))).collect(),

@@ -9,10 +9,16 @@
 
 mod ack;
 mod event_time;
+mod guard;
 mod intake;
+mod key_time;
 mod lane;
 mod sink_task;
 mod source_task;
+mod source_time;
+#[cfg(test)]
+mod tests;
+mod watermarks;
 mod worker_task;
 
 use std::sync::Arc;

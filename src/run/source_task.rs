@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use lineside_connectors::backoff::Backoff;
 use lineside_connectors::{Position, Pulled, Source};
 use lineside_model::{Clock, Reason, Result, Span, Timestamp};
@@ -10,12 +11,15 @@ use tokio::sync::{mpsc, watch};
 
 use super::Stop;
 use super::ack::Acks;
-use super::event_time::{EventTime, Piece};
+use super::event_time::Piece;
+use super::guard::Aside;
 use super::intake::Intake;
 use super::sink_task::seed;
+use super::source_time::SourceTime;
 use crate::graph::{Barrier, Batch, Ending, Exchange, Message, Watermark};
 use crate::observe::{Meter, State};
-use crate::plan::{Input, Plan};
+use crate::plan::bounds::SENSORS_TOLD;
+use crate::plan::{Input, Plan, quarantine};
 
 /// How often positions of a source are acknowledged that does not wait for it.
 const ACK_EVERY: Span = Span::from_secs(1);
@@ -24,6 +28,9 @@ const ACK_EVERY: Span = Span::from_secs(1);
 /// often.
 pub(super) const STEADY: Span = Span::from_secs(2);
 
+/// How often the meter is told what the sensors of a source are to its watermark.
+const TELL_EVERY: Span = Span::from_secs(1);
+
 /// Barriers that may be under way at once.
 const BARRIERS: usize = 16;
 
@@ -31,7 +38,7 @@ const BARRIERS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Wiring {
     pub(super) exchange: Option<Exchange>,
-    /// What of the source is read: its rows, its dead letters.
+    /// What of the source is read: its rows, its dead letters, its quarantine.
     pub(super) inputs: Vec<Input>,
     pub(super) to: Vec<mpsc::Sender<(Input, Message)>>,
     pub(super) answers: mpsc::UnboundedReceiver<u64>,
@@ -49,12 +56,10 @@ pub(super) struct SourceTask {
     source: Box<dyn Source>,
     wiring: Wiring,
     intake: Intake,
-    time: EventTime,
-    idle_after: Option<Span>,
-    idle: bool,
-    /// When rows were handed on last, or the source was started.
-    latest_rows: Timestamp,
-    watermark: Option<Timestamp>,
+    time: SourceTime,
+    /// The schema of what is put aside.
+    quarantine: SchemaRef,
+    told_sensors: Timestamp,
     /// Messages after which the other end would stop sending.
     unacked_limit: Option<usize>,
     unacked: usize,
@@ -79,17 +84,14 @@ impl SourceTask {
         stop: &Stop,
     ) -> Result<Self> {
         let planned = &plan.sources[number];
-        let column = planned.schema.index_of(&planned.time.column)?;
         Ok(Self {
             name: planned.name.clone(),
             number,
             source,
             intake: Intake::new(planned, meter)?,
-            time: EventTime::new(column, &planned.time),
-            idle_after: planned.time.idle_after,
-            idle: false,
-            latest_rows: clock.now(),
-            watermark: None,
+            time: SourceTime::new(&planned.time, &planned.schema, clock.now())?,
+            quarantine: quarantine(&planned.schema),
+            told_sensors: Timestamp::MIN,
             unacked_limit: planned.planned.unacked_limit,
             unacked: 0,
             position: Position::None,
@@ -122,9 +124,7 @@ impl SourceTask {
                     self.acks.forget();
                     self.unacked = 0;
                     self.meter.reconnecting();
-                    if self.silent_for().is_some_and(|left| left == Span::ZERO) {
-                        self.fall_idle().await;
-                    }
+                    self.silence().await?;
                     tokio::select! {
                         () = tokio::time::sleep(backoff.next_wait().to_std()) => {}
                         _ = self.stopping.wait_for(|stopping| *stopping) => break Ok(Ending::Stopped),
@@ -141,8 +141,9 @@ impl SourceTask {
         if self.unacked > 0 {
             confirmed = self.barrier().await;
         }
+        let told = self.tell_sensors(true);
         self.send_to_inputs(&Message::End(ending)).await;
-        let result = result.and(confirmed).and(self.last_acks().await);
+        let result = result.and(told).and(confirmed).and(self.last_acks().await);
         let closed = self.source.close().await;
         self.meter.set_state(State::Ended);
         result.and(closed).map_err(|e| e.of(format_args!("source \"{}\"", self.name)))
@@ -161,9 +162,10 @@ impl SourceTask {
         let opened_at = self.clock.now();
         loop {
             let waits_for_acks = self.unacked_limit.is_some() && self.unacked > 0 && self.acks.under_way() < BARRIERS;
-            let pause = match (self.unacked > 0 && self.unacked_limit.is_none(), self.silent_for()) {
-                (true, _) => Some(ACK_EVERY),
-                (false, left) => left,
+            let quiet = self.time.wait(self.clock.now());
+            let pause = match self.unacked > 0 && self.unacked_limit.is_none() {
+                true => Some(quiet.map_or(ACK_EVERY, |quiet| quiet.min(ACK_EVERY))),
+                false => quiet,
             };
             tokio::select! {
                 biased;
@@ -188,9 +190,8 @@ impl SourceTask {
                 () = tokio::time::sleep(pause.unwrap_or_default().to_std()), if pause.is_some() => {
                     if self.unacked > 0 && self.unacked_limit.is_none() {
                         self.barrier().await?;
-                    } else {
-                        self.fall_idle().await;
                     }
+                    self.silence().await?;
                 }
             }
         }
@@ -229,27 +230,37 @@ impl SourceTask {
     }
 
     async fn hand_on(&mut self, rows: RecordBatch, origin: Timestamp) -> Result<()> {
-        let input = Input::Source(self.number);
-        if !self.wiring.inputs.contains(&input) {
+        if !self.reads(Input::Source(self.number)) && !self.reads(Input::Quarantine(self.number)) {
             self.meter.drop_rows(Reason::Filtered, rows.num_rows());
             return Ok(());
         }
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        if std::mem::take(&mut self.idle)
-            && let Some(at) = self.watermark
-        {
-            // It takes part again, from where it was.
-            self.send_to_all(input, &Message::Watermark(Watermark::At(at))).await;
+        let (mut pieces, mut aside) = (Vec::new(), Vec::new());
+        self.time.take(rows, self.clock.now(), &mut pieces, &mut aside)?;
+        let beyond_limit = self.time.take_beyond_limit();
+        if beyond_limit > 0 {
+            lineside_connectors::Meter::add(self.meter.as_ref(), "beyond_time_keys", beyond_limit);
         }
-        let mut pieces = Vec::new();
-        let meter = Arc::clone(&self.meter);
-        self.time
-            .cut(rows, self.clock.now(), &mut pieces, &mut |reason: Reason, rows| meter.drop_rows(reason, rows))?;
-        if !pieces.is_empty() {
-            self.latest_rows = self.clock.now();
+        self.hand_on_pieces(pieces, origin).await?;
+        self.hand_on_aside(aside, origin).await?;
+        self.meter.held.set_heard_at(self.time.latest_rows());
+        self.tell_sensors(false)
+    }
+
+    /// Tells the meter what its sensors are to the watermark, at most once a second.
+    fn tell_sensors(&mut self, at_once: bool) -> Result<()> {
+        let now = self.clock.now();
+        if at_once || now.since(self.told_sensors) >= TELL_EVERY {
+            self.told_sensors = now;
+            self.meter.held.set_sensors(self.time.sensors(now, SENSORS_TOLD)?);
         }
+        Ok(())
+    }
+
+    async fn hand_on_pieces(&mut self, pieces: Vec<Piece>, origin: Timestamp) -> Result<()> {
+        let input = Input::Source(self.number);
         for piece in pieces {
             match piece {
                 Piece::Rows(rows) => {
@@ -266,37 +277,54 @@ impl SourceTask {
                     }
                 }
                 Piece::Watermark(at) => {
-                    self.watermark = Some(at);
                     self.meter.set_watermark(at);
                     self.send_to_all(input, &Message::Watermark(Watermark::At(at))).await;
                 }
+                Piece::Idle => self.send_to_inputs(&Message::Watermark(Watermark::Idle)).await,
             }
         }
         Ok(())
     }
 
+    /// Rows that were put aside are counted, and go to the quarantine if it is read. Its time is the clock's.
+    async fn hand_on_aside(&mut self, aside: Vec<Aside>, origin: Timestamp) -> Result<()> {
+        let (input, now) = (Input::Quarantine(self.number), self.clock.now());
+        for aside in aside {
+            self.meter.drop_rows(aside.reason, aside.rows.num_rows());
+            if self.reads(input) {
+                let rows = aside.quarantined(&self.quarantine, now)?;
+                self.send(0, input, Message::Data(Batch { rows, origin })).await;
+            }
+        }
+        if self.reads(input) {
+            self.send_to_all(input, &Message::Watermark(Watermark::At(now))).await;
+        }
+        Ok(())
+    }
+
+    /// Nothing came for a while.
+    async fn silence(&mut self) -> Result<()> {
+        let mut pieces = Vec::new();
+        self.time.silence(self.clock.now(), &mut pieces);
+        let origin = self.time.latest_rows();
+        self.hand_on_pieces(pieces, origin).await?;
+        self.tell_sensors(true)
+    }
+
+    fn reads(&self, input: Input) -> bool {
+        self.wiring.inputs.contains(&input)
+    }
+
     /// Messages that did not decode, and how far their time, the time of receipt, has come.
     async fn hand_on_dead(&mut self, dead: Option<RecordBatch>, received_at: Timestamp) {
         let input = Input::DeadLetters(self.number);
-        if !self.wiring.inputs.contains(&input) {
+        if !self.reads(input) {
             return;
         }
         if let Some(rows) = dead {
             self.send(0, input, Message::Data(Batch { rows, origin: received_at })).await;
         }
         self.send_to_all(input, &Message::Watermark(Watermark::At(received_at))).await;
-    }
-
-    /// How long until the source counts as idle if it gives no rows; `None` if it never does, or does already.
-    fn silent_for(&self) -> Option<Span> {
-        let after = self.idle_after.filter(|_| !self.idle)?;
-        Some(Span((after.micros() - self.clock.now().since(self.latest_rows).micros()).max(0)))
-    }
-
-    /// Nothing came for a while: others go on without this source.
-    async fn fall_idle(&mut self) {
-        self.idle = true;
-        self.send_to_inputs(&Message::Watermark(Watermark::Idle)).await;
     }
 
     async fn barrier(&mut self) -> Result<()> {

@@ -109,3 +109,42 @@ fn nab_rows_of_the_hour_that_the_clock_went_through_twice_are_late() {
     assert_eq!(ended.dropped("sums/window"), reasons([("late", late)]));
     assert_same(&written(&bench), &expected);
 }
+
+#[test]
+fn the_table_of_watermarks_names_the_sensor_that_is_an_hour_behind_and_does_not_keep_the_run_from_its_end() {
+    let bench = Bench::new();
+    let row = |second: i64, sensor: &str, behind: i64| {
+        format!("{},{sensor},1.5\n", 1_704_067_200_000_000 + (second - behind) * 1_000_000)
+    };
+    let rows = (0..60).flat_map(|second| [("a", 0), ("b", 3600), ("c", 0)].map(|(s, behind)| row(second, s, behind)));
+    bench.write("in.csv", &format!("ts,sensor,value\n{}", rows.collect::<String>()));
+    let ended = bench
+        .run(
+            r#"
+[source.readings]
+connector = "file"
+path = "in.csv"
+columns = { ts = { type = "timestamp", unit = "us" }, sensor = "text", value = "float" }
+time = { column = "ts", per_key = "sensor", idle_after = "5s" }
+
+[query.counts]
+sql = "SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '10' SECOND) GROUP BY window_start"
+
+[sink.counts]
+connector = "file"
+input = "counts"
+path = "counts.jsonl"
+
+[sink.watermarks]
+connector = "file"
+input = "system.watermarks"
+path = "watermarks.jsonl"
+"#,
+        )
+        .well();
+    assert!(ended.dropped("counts/window")["late"] > 40);
+    let told = bench.json("watermarks.jsonl");
+    let last = told.last().expect("the table has rows");
+    assert_eq!((last["sensor"].as_str(), last["state"].as_str()), (Some("b"), Some("behind")), "{last}");
+    assert_eq!(ended.object("readings")["sensors"][0]["sensor"], "a");
+}

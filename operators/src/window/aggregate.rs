@@ -279,6 +279,12 @@ impl Operator for WindowAggregate {
         Ok(())
     }
 
+    fn oldest_open(&self) -> Option<(Timestamp, Timestamp)> {
+        let (first, _) = self.slices.first_key_value()?;
+        let bounds = self.layout.grid.bounds(self.next.max(self.layout.grid.first_window(*first)));
+        Some((Timestamp(bounds.start), Timestamp(bounds.end)))
+    }
+
     fn open_rows(&self) -> u64 {
         self.rows
     }

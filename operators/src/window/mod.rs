@@ -11,7 +11,7 @@ mod aggregate;
 mod assign;
 mod columns;
 pub mod keyed;
-mod keys;
+pub mod keys;
 mod output;
 mod runs;
 mod slice;

@@ -19,22 +19,34 @@ use lineside_model::{Error, Result};
 
 use self::integer::IntegerKeys;
 use self::row::RowKeys;
-pub(super) use self::saved::{load, load_columns, numbered, save, save_columns};
+pub use self::saved::numbered;
+pub(super) use self::saved::{load, load_columns, save, save_columns};
 use self::text::TextKeys;
 
 /// No number was given yet.
 const NONE: u32 = u32::MAX;
 
 /// Numbers keys in the order of their first appearance.
-pub(super) trait Keys: Send + Debug {
+pub trait Keys: Send + Debug {
     /// The number of each row's key, appended to `ids`; new keys get the next number.
+    ///
+    /// # Errors
+    /// If there are more keys than numbers.
     fn intern(&mut self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()>;
 
     /// The keys of these numbers, as columns: dictionaries as their words, all text as plain text.
+    ///
+    /// # Errors
+    /// Only for our bugs.
     fn columns(&self, ids: &[u32]) -> Result<Vec<ArrayRef>>;
 
     /// How many keys there are.
     fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// The type in which keys of a type are given back: dictionaries as their words, all text as plain text.
@@ -47,13 +59,16 @@ fn stored_type(data_type: &DataType) -> DataType {
 }
 
 /// Whether columns of this type can be keys, and keys be put out as such columns.
-pub(super) fn is_supported(data_type: &DataType) -> bool {
+pub fn is_supported(data_type: &DataType) -> bool {
     let stored = stored_type(data_type);
     can_cast_types(&stored, data_type) && RowConverter::supports_fields(&[SortField::new(stored)])
 }
 
 /// A numbering for key columns of these types.
-pub(super) fn keys(types: &[DataType]) -> Result<Box<dyn Keys>> {
+///
+/// # Errors
+/// If one of them [cannot be a key](is_supported).
+pub fn keys(types: &[DataType]) -> Result<Box<dyn Keys>> {
     macro_rules! integers {
         ($kind:ty) => {
             Ok(Box::new(IntegerKeys::<$kind>::default()))

@@ -11,8 +11,11 @@ use lineside_model::{Error, Result};
 
 use super::{Keys, keys, stored_type};
 
-/// Keys numbered in the order of the rows of `columns`.
-pub(in crate::window) fn numbered(types: &[DataType], columns: &[ArrayRef], rows: usize) -> Result<Box<dyn Keys>> {
+/// Keys numbered in the order of the rows of `columns`, which are all different.
+///
+/// # Errors
+/// If a key occurs twice.
+pub fn numbered(types: &[DataType], columns: &[ArrayRef], rows: usize) -> Result<Box<dyn Keys>> {
     let mut fresh = keys(types)?;
     let mut ids = Vec::new();
     fresh.intern(columns, rows, &mut ids)?;
