@@ -117,7 +117,9 @@ fn queries(criterion: &mut Criterion) {
         ("tumble", windowed("TUMBLE(readings, ts, INTERVAL '1' SECOND)")),
         ("hop", windowed("HOP(readings, ts, INTERVAL '1' SECOND, INTERVAL '60' SECOND)")),
     ] {
-        let plan = Arc::new(plan_query("bench", &sql, std::slice::from_ref(&table)).expect("the query is right"));
+        let plan = Arc::new(
+            plan_query("bench", &sql, Default::default(), std::slice::from_ref(&table)).expect("the query is right"),
+        );
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(|| Running::new(&plan), |running| running.feed(&batches), BatchSize::PerIteration);
         });

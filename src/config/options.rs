@@ -136,6 +136,23 @@ pub struct QueryOptions {
     /// A SELECT over sources, other queries and operators, such as `SELECT sensor, avg(value) FROM TUMBLE(plc, ts,
     /// INTERVAL '1' SECOND) GROUP BY sensor`.
     pub sql: String,
+    /// Which readings aggregates take where the rows have a quality: "good" only, "usable" (good and uncertain), or "all"; by
+    /// default "usable". `count(*)` counts all, and a query that names `quality` itself has its own say.
+    #[serde(default)]
+    pub quality: QualityOption,
+}
+
+/// Which readings aggregates take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum QualityOption {
+    /// Those of good quality.
+    Good,
+    /// Those of good or uncertain quality.
+    #[default]
+    Usable,
+    /// All, whatever their quality.
+    All,
 }
 
 /// What every `[operator.NAME]` has.

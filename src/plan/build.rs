@@ -223,10 +223,11 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        if faulty || options.is_none() || reads.is_empty() && tables_of(sql).is_err() {
+        if faulty || reads.is_empty() && tables_of(sql).is_err() {
             return None;
         }
-        match plan_query(&object.name, sql, &tables) {
+        let options = options?;
+        match plan_query(&object.name, sql, options.quality, &tables) {
             Ok(planned) => self.push_query(object, planned, &inputs),
             Err(problems) => {
                 self.note(object, problems);

@@ -1,4 +1,5 @@
-//! What a window says about its readings: how many, their sum, mean, extremes, spread, first, last and percentiles.
+//! What a window says about its readings: how many, their sum, mean, extremes, spread, first, last, percentiles, what they
+//! come to over time, how two quantities go together.
 //!
 //! Every aggregate is kept as a *partial*: columns of numbers with one place ("slot") for each key. Partials of two stretches
 //! of time can be merged into the partial of both, which is what lets overlapping windows share work.
@@ -6,36 +7,49 @@
 //! * Nulls are left out, as SQL does; a key without any value has count 0 and null for all else.
 //! * NaN counts as a value greater than all others, as in Postgres: sums and means become NaN, `max` is NaN, `min` is not.
 //!   Leave such readings out with `WHERE` if they are not wanted. Only the approximate percentile ignores what is not finite.
-//! * Quality is not looked at here: a query says `WHERE quality = 'good'` if it means so.
+//! * Quality is not looked at here: a query makes values null whose quality it does not take.
 
+mod area;
 mod avg;
 mod count;
+mod counter;
+mod ends;
+mod ewma;
 mod extreme;
 mod first_last;
+mod pairs;
+mod path;
 mod percentile;
+mod range;
 mod rows;
 mod share;
+mod slope;
 mod stddev;
 mod sum;
 mod summary;
+mod tally;
 mod tdigest;
 mod values;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use arrow::array::ArrayRef;
 use arrow::compute::can_cast_types;
-use arrow::datatypes::DataType;
-use lineside_model::{Error, Problem, Result};
+use arrow::datatypes::{DataType, FieldRef};
+use lineside_model::{Error, Problem, Result, Span};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use area::Interpolation;
+pub use ewma::Smoothing;
+pub use pairs::PairStatistic;
 pub(crate) use rows::Rows;
 pub(crate) use share::{Shared, Statistic};
 
 /// What is computed over the values of a column.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum AggregateFunction {
     /// How many rows, or how many values of a column that are not null.
     Count,
@@ -51,6 +65,16 @@ pub enum AggregateFunction {
     StddevSample,
     /// The standard deviation of a population (divided by n).
     StddevPopulation,
+    /// The square of the standard deviation of a sample.
+    VarianceSample,
+    /// The square of the standard deviation of a population.
+    VariancePopulation,
+    /// The greatest value less the least.
+    ValueRange,
+    /// How many different values there are.
+    CountDistinct,
+    /// The most frequent value; of several the least.
+    Mode,
     /// The value with the earliest event time; of equal times the one that arrived first.
     FirstValue,
     /// The value with the latest event time; of equal times the one that arrived last.
@@ -63,6 +87,24 @@ pub enum AggregateFunction {
         /// t-digest of bounded size.
         exact: bool,
     },
+    /// The last value less the first.
+    Delta,
+    /// The last value less the first, by the seconds between them.
+    RateOfChange,
+    /// The slope of the line of least squares over time, per second.
+    Slope,
+    /// The integral over time, in values times seconds.
+    Integral(Interpolation),
+    /// The integral over time, by its time.
+    TimeWeightedAvg(Interpolation),
+    /// For how many seconds a condition held, over a column of booleans.
+    DurationIn,
+    /// How far a counter has counted, falls being taken as restarts from zero.
+    CounterIncrease,
+    /// The exponentially weighted moving average after the last reading.
+    Ewma(Smoothing),
+    /// A statistic of pairs of numbers, over a column of structures `(y, x)` of two doubles.
+    Paired(PairStatistic),
 }
 
 impl AggregateFunction {
@@ -76,12 +118,53 @@ impl AggregateFunction {
             Self::Max => "max",
             Self::StddevSample => "stddev",
             Self::StddevPopulation => "stddev_pop",
+            Self::VarianceSample => "var_samp",
+            Self::VariancePopulation => "var_pop",
+            Self::ValueRange => "value_range",
+            Self::CountDistinct => "count_distinct",
+            Self::Mode => "mode",
             Self::FirstValue => "first_value",
             Self::LastValue => "last_value",
             Self::Percentile { exact: true, .. } => "percentile_cont",
             Self::Percentile { exact: false, .. } => "approx_percentile_cont",
+            Self::Delta => "delta",
+            Self::RateOfChange => "rate_of_change",
+            Self::Slope => "slope",
+            Self::Integral(_) => "integral",
+            Self::TimeWeightedAvg(_) => "time_weighted_avg",
+            Self::DurationIn => "duration_in",
+            Self::CounterIncrease => "counter_increase",
+            Self::Ewma(_) => "ewma",
+            Self::Paired(statistic) => statistic.name(),
         }
     }
+
+    /// Whether the result is there for every group, since it counts.
+    pub(crate) const fn counts(&self) -> bool {
+        matches!(self, Self::Count | Self::CountDistinct | Self::Paired(PairStatistic::RegrCount))
+    }
+
+    /// What it keeps that grows with the readings or their values, if it does, for `explain`.
+    fn keeps(&self) -> Option<String> {
+        let name = self.name();
+        match self {
+            Self::Percentile { exact: true, .. } => {
+                Some(format!("{name} keeps every value of the open windows, 8 bytes each"))
+            }
+            Self::Integral(_) | Self::TimeWeightedAvg(_) | Self::DurationIn | Self::CounterIncrease | Self::Ewma(_) => {
+                Some(format!(
+                    "{name} keeps every reading of the open windows, 16 bytes each, since readings may come out of order"
+                ))
+            }
+            Self::CountDistinct | Self::Mode => Some(format!("{name} keeps every different value of the open windows")),
+            _ => None,
+        }
+    }
+}
+
+/// What these keep that grows with the readings or their values, each once, for `explain`.
+pub(crate) fn keeps<'f>(functions: impl Iterator<Item = &'f AggregateFunction>) -> BTreeSet<String> {
+    functions.filter_map(AggregateFunction::keeps).collect()
 }
 
 /// The type of the result over a column of type `input` (`None`: over whole rows). Types are those of DataFusion, so that a
@@ -100,8 +183,14 @@ pub fn result_type(function: &AggregateFunction, input: Option<&DataType>) -> Re
     let value = value_type(input);
     match function {
         AggregateFunction::Count => return Ok(DataType::Int64),
+        AggregateFunction::CountDistinct if values::is_ordered(value) => return Ok(DataType::Int64),
+        AggregateFunction::DurationIn if *value == DataType::Boolean => return Ok(DataType::Float64),
+        AggregateFunction::DurationIn => {
+            let problem = Problem::whole(format!("{name} takes a condition, found {input}"));
+            return Err(problem.hint(format!("write {name}(value > 80)")));
+        }
         AggregateFunction::Min | AggregateFunction::Max if values::is_ordered(value) => return Ok(value.clone()),
-        AggregateFunction::FirstValue | AggregateFunction::LastValue
+        AggregateFunction::FirstValue | AggregateFunction::LastValue | AggregateFunction::Mode
             if values::is_ordered(value) && can_cast_types(&values::kept_type(value), input) =>
         {
             return Ok(input.clone());
@@ -109,11 +198,30 @@ pub fn result_type(function: &AggregateFunction, input: Option<&DataType>) -> Re
         AggregateFunction::Min
         | AggregateFunction::Max
         | AggregateFunction::FirstValue
-        | AggregateFunction::LastValue => {
+        | AggregateFunction::LastValue
+        | AggregateFunction::CountDistinct
+        | AggregateFunction::Mode => {
             let hint = "use a column of numbers, text, booleans, dates or timestamps, or CAST it to one";
             return Err(Problem::whole(format!("{name} does not work on {input}")).hint(hint));
         }
+        AggregateFunction::Paired(statistic) => {
+            let double = |field: &FieldRef| field.data_type() == &DataType::Float64;
+            return match (input, statistic) {
+                (DataType::Struct(fields), PairStatistic::RegrCount) if fields.iter().all(double) => {
+                    Ok(DataType::UInt64)
+                }
+                (DataType::Struct(fields), _) if fields.len() == 2 && fields.iter().all(double) => {
+                    Ok(DataType::Float64)
+                }
+                _ => {
+                    Err(Problem::whole(format!("{name} does not work on {input}")).hint(format!("write {name}(y, x)")))
+                }
+            };
+        }
         _ => {}
+    }
+    if let AggregateFunction::Ewma(smoothing) = function {
+        check_smoothing(*smoothing)?;
     }
     if let AggregateFunction::Percentile { fraction, .. } = function
         && !(0.0..=1.0).contains(fraction)
@@ -134,17 +242,33 @@ pub fn result_type(function: &AggregateFunction, input: Option<&DataType>) -> Re
     })
 }
 
+fn check_smoothing(smoothing: Smoothing) -> Result<(), Problem> {
+    let (message, hint) = match smoothing {
+        Smoothing::Alpha(alpha) if alpha > 0.0 && alpha <= 1.0 => return Ok(()),
+        Smoothing::HalfLife(half) if half > Span::ZERO => return Ok(()),
+        Smoothing::Alpha(alpha) => {
+            (format!("ewma expects alpha above 0 and up to 1, found {alpha}"), "ewma(value, 0.2)")
+        }
+        Smoothing::HalfLife(half) => {
+            (format!("ewma expects a half-life above zero, found {half}"), "ewma(value, INTERVAL '10' SECOND)")
+        }
+    };
+    Err(Problem::whole(message).hint(format!("write {hint}")))
+}
+
 /// The type that values have to be cast to before [`Partial::update`]; the column must have passed [`result_type`].
 pub(crate) fn update_type(function: &AggregateFunction, input: &DataType) -> DataType {
     let value = value_type(input);
     match function {
-        AggregateFunction::Count => input.clone(),
+        AggregateFunction::Count | AggregateFunction::Paired(_) => input.clone(),
         AggregateFunction::Sum if value.is_signed_integer() => DataType::Int64,
         AggregateFunction::Sum if value.is_unsigned_integer() => DataType::UInt64,
         AggregateFunction::Min
         | AggregateFunction::Max
         | AggregateFunction::FirstValue
-        | AggregateFunction::LastValue => values::kept_type(value),
+        | AggregateFunction::LastValue
+        | AggregateFunction::CountDistinct
+        | AggregateFunction::Mode => values::kept_type(value),
         _ => DataType::Float64,
     }
 }
@@ -170,10 +294,24 @@ pub(crate) fn partial(function: &AggregateFunction, values: Option<&DataType>) -
         AggregateFunction::Max => extreme::greatest(values)?,
         AggregateFunction::StddevSample => Box::new(stddev::Stddev::of_sample()),
         AggregateFunction::StddevPopulation => Box::new(stddev::Stddev::of_population()),
+        AggregateFunction::VarianceSample => Box::new(stddev::Stddev::of_sample().squared()),
+        AggregateFunction::VariancePopulation => Box::new(stddev::Stddev::of_population().squared()),
+        AggregateFunction::ValueRange => Box::new(range::ValueRange::default()),
+        AggregateFunction::CountDistinct => tally::distinct(values)?,
+        AggregateFunction::Mode => tally::mode(values)?,
         AggregateFunction::FirstValue => first_last::first(values)?,
         AggregateFunction::LastValue => first_last::last(values)?,
         AggregateFunction::Percentile { fraction, exact: true } => Box::new(percentile::Percentile::at(*fraction)),
         AggregateFunction::Percentile { fraction, exact: false } => Box::new(tdigest::ApproxPercentile::at(*fraction)),
+        AggregateFunction::Delta => Box::new(ends::Change::delta()),
+        AggregateFunction::RateOfChange => Box::new(ends::Change::rate()),
+        AggregateFunction::Slope => Box::new(slope::Slope::default()),
+        AggregateFunction::Integral(between) => Box::new(path::Follow::new(area::Integral(*between))),
+        AggregateFunction::TimeWeightedAvg(between) => Box::new(path::Follow::new(area::TimeWeighted(*between))),
+        AggregateFunction::DurationIn => Box::new(path::Follow::new(area::Integral(Interpolation::Hold))),
+        AggregateFunction::CounterIncrease => Box::new(path::Follow::new(counter::CounterIncrease)),
+        AggregateFunction::Ewma(smoothing) => Box::new(path::Follow::new(ewma::Ewma(*smoothing))),
+        AggregateFunction::Paired(statistic) => Box::new(pairs::Paired::new(*statistic)),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The standard deviation of the values: how much a signal spreads around its mean.
+//! The standard deviation of the values, and its square, the variance: how much a signal spreads around its mean.
 //!
 //! Kept as count, mean and sum of squared distances from the mean, updated by Welford's method (1962) and merged by Chan,
 //! Golub and LeVeque's (1979). A sum of squares would lose all digits where the spread is small beside the mean, as in a
@@ -46,29 +46,35 @@ impl Moments {
     }
 }
 
-/// Standard deviations per slot.
+/// Standard deviations or variances per slot.
 #[derive(Clone, Debug)]
 pub(super) struct Stddev {
     /// What is taken from the count before dividing: 1 for a sample, 0 for a population.
     less: f64,
+    squared: bool,
     moments: Vec<Moments>,
 }
 
 impl Stddev {
     /// Of a sample: divided by n − 1, null for one value.
     pub(super) fn of_sample() -> Self {
-        Self { less: 1.0, moments: Vec::new() }
+        Self { less: 1.0, squared: false, moments: Vec::new() }
     }
 
     /// Of a population: divided by n.
     pub(super) fn of_population() -> Self {
-        Self { less: 0.0, moments: Vec::new() }
+        Self { less: 0.0, ..Self::of_sample() }
+    }
+
+    /// Its square, the variance.
+    pub(super) fn squared(self) -> Self {
+        Self { squared: true, ..self }
     }
 }
 
 impl Partial for Stddev {
     fn fresh(&self) -> Box<dyn Partial> {
-        Box::new(Self { less: self.less, moments: Vec::new() })
+        Box::new(Self { moments: Vec::new(), ..*self })
     }
 
     fn copy(&self) -> Box<dyn Partial> {
@@ -101,12 +107,14 @@ impl Partial for Stddev {
     }
 
     fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
-        Box::new(Self { less: self.less, moments: take_entries(&mut self.moments, slots, &Moments::default()) })
+        let moments = take_entries(&mut self.moments, slots, &Moments::default());
+        Box::new(Self { moments, ..*self })
     }
 
     fn emit(&self) -> Result<ArrayRef> {
         let less = self.less;
-        let spread = |m: &Moments| (m.count > less).then(|| (m.squares / (m.count - less)).sqrt());
+        let variance = |m: &Moments| (m.count > less).then(|| m.squares / (m.count - less));
+        let spread = |m: &Moments| variance(m).map(|variance| if self.squared { variance } else { variance.sqrt() });
         Ok(Arc::new(self.moments.iter().map(spread).collect::<Float64Array>()))
     }
 

@@ -56,7 +56,7 @@ impl Columns {
             let read = at.and_then(|at| column(at, input, problems));
             match result_type(function, read.map(|field| field.data_type())) {
                 Err(problem) => problems.push(problem),
-                Ok(result) => fields.push(Field::new(name, result, *function != AggregateFunction::Count)),
+                Ok(result) => fields.push(Field::new(name, result, !function.counts())),
             }
             let read = read.map(|field| update_type(function, field.data_type()));
             planned.push((function.clone(), at.zip(read).map(|read| place(&mut values, read))));

@@ -3,7 +3,7 @@
 //! Tumbling windows follow one another (every second, the last second); hopping windows overlap (every 5 s, the last
 //! minute). A window closes when the watermark reaches its end. A reading that comes later is counted as late, unless an
 //! overlapping window that it belongs to is still open. A reading without event time is counted and dropped; one of bad
-//! quality takes part unless the query leaves it out. Nothing is put out for a window without readings.
+//! quality is counted, and its values take part if the query says so. Nothing is put out for a window without readings.
 //!
 //! `docs/windows.md` says how it works and what bounds it.
 
@@ -26,8 +26,8 @@ use lineside_model::{Problem, Problems, Span};
 use self::aggregate::{Layout, WindowAggregate};
 use self::assign::{Grid, SPAN_LIMIT};
 use self::columns::{Columns, names_of};
-use crate::aggregate::Shared;
 pub use crate::aggregate::{AggregateFunction, result_type};
+use crate::aggregate::{Shared, keeps};
 use crate::{PlannedOperator, TimeColumn};
 
 /// The column of a window's first moment.
@@ -166,8 +166,6 @@ fn explain(spec: &WindowSpec) -> Vec<String> {
             "windows of {size} every {slide} leave gaps: rows in them are dropped and counted as filtered"
         ));
     }
-    if spec.aggregates.iter().any(|a| matches!(a.function, AggregateFunction::Percentile { exact: true, .. })) {
-        lines.push("percentile_cont keeps every value of the open windows, 8 bytes each".to_owned());
-    }
+    lines.extend(keeps(spec.aggregates.iter().map(|aggregate| &aggregate.function)));
     lines
 }

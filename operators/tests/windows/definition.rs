@@ -9,12 +9,13 @@ use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, Timestam
 use lineside_model::schema::time_field;
 use lineside_model::{Reason, Span, Timestamp};
 use lineside_operators::aggregate::AggregateFunction::{
-    self, Avg, Count, FirstValue, LastValue, Max, Min, Percentile, StddevPopulation, StddevSample, Sum,
+    self, Avg, Count, CountDistinct, FirstValue, LastValue, Max, Min, Mode, Percentile, StddevPopulation, StddevSample,
+    Sum, ValueRange, VariancePopulation, VarianceSample,
 };
 use lineside_operators::window::{WindowKind, WindowSpec, plan};
 use proptest::prelude::*;
 
-use crate::{Kept, aggregates, lines, restarted};
+use crate::{Kept, aggregates, lines, over_time, restarted};
 
 /// One row of an input, all in small numbers so that floats are exact.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ fn every_function() -> Vec<AggregateFunction> {
     let percentile = |fraction, exact| Percentile { fraction, exact };
     let mut all = vec![Count, Sum, Avg, Min, Max, StddevSample, StddevPopulation, FirstValue, LastValue];
     all.extend([percentile(0.5, true), percentile(0.95, false)]);
+    all.extend([VarianceSample, VariancePopulation, ValueRange, CountDistinct, Mode]);
+    all.extend(over_time::functions());
     all
 }
 
@@ -180,6 +183,14 @@ fn answers(mut readings: Vec<&Reading>) -> Vec<Option<f64>> {
     let mut all = vec![Some(rows), Some(n), some(sum), some(avg), sorted.first().copied(), sorted.last().copied()];
     all.extend([sample, some((squares / n).sqrt()), values.first().copied(), values.last().copied()]);
     all.extend([percentile(0.5), percentile(0.95)]);
+    let mut different = sorted.clone();
+    different.dedup();
+    // Of equally frequent values the last maximum is taken, so the least one has to be last.
+    let mode = different.iter().rev().max_by_key(|value| values.iter().filter(|v| v == value).count()).copied();
+    let range = sorted.first().zip(sorted.last()).map(|(low, high)| high - low);
+    all.extend([sample.map(|s| s * s), some(squares / n), range, Some(different.len() as f64), mode]);
+    let points = readings.iter().filter_map(|r| Some((r.time?, f64::from(r.value?) / 4.0)));
+    all.extend(over_time::answers(&points.collect::<Vec<_>>()));
     all
 }
 
@@ -229,7 +240,7 @@ proptest! {
         for (window, expected) in &expected {
             for (n, (found, expected)) in found[window].iter().zip(expected).enumerate() {
                 let equal = match (found, expected) {
-                    (Some(found), Some(expected)) => (found - expected).abs() < 1e-9,
+                    (Some(found), Some(expected)) => (found - expected).abs() < 1e-9 * expected.abs().max(1.0),
                     (found, expected) => found == expected,
                 };
                 prop_assert!(equal, "{window:?}: aggregate {n} is {found:?}, not {expected:?}");

@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use expect_test::{Expect, expect};
 use lineside_model::{Reason, Span, Timestamp};
 use lineside_operators::aggregate::AggregateFunction::{
-    Avg, FirstValue, LastValue, Max, Min, Percentile, StddevSample, Sum,
+    Avg, CountDistinct, CounterIncrease, Delta, FirstValue, LastValue, Max, Min, Percentile, StddevSample, Sum,
+    ValueRange,
 };
 use lineside_operators::window::keyed::{KeyedKind, KeyedSpec, plan};
 use lineside_operators::{PlannedOperator, Snapshot};
@@ -201,8 +202,19 @@ fn with_conditions() -> SchemaRef {
 }
 
 fn conditions(kind: KeyedKind, kept: bool) -> PlannedOperator {
-    let aggregates =
-        aggregates(&[Sum, Avg, Min, Max, FirstValue, LastValue, Percentile { fraction: 0.5, exact: true }]);
+    let aggregates = aggregates(&[
+        Sum,
+        Avg,
+        Min,
+        Max,
+        FirstValue,
+        LastValue,
+        Delta,
+        CounterIncrease,
+        ValueRange,
+        CountDistinct,
+        Percentile { fraction: 0.5, exact: true },
+    ]);
     let kept = kept.then_some(5);
     let spec = KeyedSpec { kind, time: TS, time_delay: Span::ZERO, keys: vec![SENSOR], kept, aggregates };
     plan(&spec, &with_conditions()).expect("the plan is sound")
@@ -407,10 +419,21 @@ fn reference(kind: KeyedKind, steps: &[Step]) -> (Vec<String>, usize) {
                 of(|_, sorted| sorted[sorted.len() - 1]),
                 of(|values, _| values[0]),
                 of(|values, _| values[values.len() - 1]),
-                of(|_, sorted| (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0),
+                of(|values, _| values[values.len() - 1] - values[0]),
+                of(|values, _| {
+                    values
+                        .windows(2)
+                        .map(|two| if two[1] < two[0] { two[1] } else { two[1] - two[0] })
+                        .fold(0.0, |a, b| a + b)
+                }),
+                of(|_, sorted| sorted[sorted.len() - 1] - sorted[0]),
             ];
+            let mut different = sorted.clone();
+            different.dedup();
+            let cells = cells.map(shown).join(" ") + &format!(" {} ", different.len());
+            let cells =
+                cells + &shown(of(|_, sorted| (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0));
             let key = if key == 0 { "-".to_owned() } else { format!("k{key}") };
-            let cells = cells.map(shown).join(" ");
             let (from, to) = (start as f64 / 1e6, end as f64 / 1e6);
             out.push(format!("[{from}, {to}) {key} {} {cells}", kept.len()));
         }
@@ -598,6 +621,8 @@ fn explain_says_what_bounds_the_state() {
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
         keys are forgotten when they have no open window
         late rows join a session that is still open, others are counted as late
+        count_distinct keeps every different value of the open windows
+        counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
         percentile_cont keeps every value of the open windows, 8 bytes each
         time window_end -0s
 
@@ -605,6 +630,8 @@ fn explain_says_what_bounds_the_state() {
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
         keys are forgotten when they have no open window
         late rows join a session that is still open, others are counted as late
+        count_distinct keeps every different value of the open windows
+        counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
         percentile_cont keeps every value of the open windows, 8 bytes each
         time window_end -0s
         time window_start -1h
@@ -614,6 +641,8 @@ fn explain_says_what_bounds_the_state() {
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
         keys are forgotten when they have no open window
         late rows are dropped and counted as late
+        count_distinct keeps every different value of the open windows
+        counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
         percentile_cont keeps every value of the open windows, 8 bytes each
         time window_end -0s
 
@@ -622,6 +651,8 @@ fn explain_says_what_bounds_the_state() {
         state: rows until the watermark passes them, and one entry per aggregate, key and 7 slices of a window
         keys are forgotten when they have no open window
         late rows are dropped and counted as late
+        count_distinct keeps every different value of the open windows
+        counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
         percentile_cont keeps every value of the open windows, 8 bytes each
         time window_end -1m
 
@@ -631,6 +662,8 @@ fn explain_says_what_bounds_the_state() {
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
         keys are forgotten when they have no open window
         late rows are dropped and counted as late
+        count_distinct keeps every different value of the open windows
+        counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
         percentile_cont keeps every value of the open windows, 8 bytes each
         time window_end -0s
 
@@ -639,6 +672,8 @@ fn explain_says_what_bounds_the_state() {
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
         keys are forgotten when they have no open window
         late rows are dropped and counted as late
+        count_distinct keeps every different value of the open windows
+        counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
         percentile_cont keeps every value of the open windows, 8 bytes each
         time window_end -0s
         time window_start -1m

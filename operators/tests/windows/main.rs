@@ -2,6 +2,7 @@
 
 mod definition;
 mod keyed;
+mod over_time;
 mod plans;
 mod scripts;
 
@@ -63,12 +64,18 @@ fn hop(size: i64, slide: i64) -> WindowKind {
 
 fn aggregates(functions: &[AggregateFunction]) -> Vec<AggregateSpec> {
     let spec = |function: &AggregateFunction| AggregateSpec {
-        function: *function,
+        function: function.clone(),
         column: Some(VALUE),
         name: function.name().to_owned(),
     };
     let mut all = vec![AggregateSpec { function: AggregateFunction::Count, column: None, name: "rows".to_owned() }];
     all.extend(functions.iter().map(spec));
+    // Some have several forms of one name.
+    for n in 1..all.len() {
+        if all[..n].iter().any(|before| before.name == all[n].name) {
+            all[n].name += &n.to_string();
+        }
+    }
     all
 }
 

@@ -40,9 +40,9 @@ fn integers_text_booleans_times_and_qualities_keep_their_types() {
     let batch = RecordBatch::try_new(SchemaRef::clone(&schema), columns).expect("fits");
 
     let column = |function: AggregateFunction, column: usize| AggregateSpec {
+        name: format!("{}{column}", function.name()),
         function,
         column: Some(column),
-        name: format!("{}{column}", function.name()),
     };
     let mut specs = vec![column(Sum, 1), column(Sum, 2), column(Sum, 3)];
     specs.extend((1..=types.len()).flat_map(|n| [Min, Max, FirstValue, LastValue].map(|function| column(function, n))));

@@ -7,6 +7,7 @@ use lineside_operators::window::{self, AggregateSpec, WindowKind, WindowSpec, re
 use super::StepInput;
 use super::aggregate_call::{Aggregated, Arguments};
 use super::lower::{Lowering, names_of};
+use super::quality::Trust;
 use super::relation::{Relation, Window, column, edges, unused, uses_edges};
 use super::window::{Cut, WINDOW_END, WINDOW_START};
 
@@ -25,6 +26,7 @@ struct Grouped<'p> {
     time: usize,
     groups: Vec<Group>,
     aggregates: Vec<Aggregated>,
+    trust: Option<Trust>,
 }
 
 impl Lowering<'_> {
@@ -36,9 +38,12 @@ impl Lowering<'_> {
         let time = relation.schema.field(window.time).name();
         let time = arguments.add(column(time), time);
         let groups = self.groups(node, &relation, &names, &mut arguments)?;
+        let keys = node.group_expr.iter().map(|expr| self.resolve(&relation, expr, node.input.schema()));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let trust = Trust::of(&relation, node.input.schema(), &keys, self.quality);
         let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
         for expr in &node.aggr_expr {
-            aggregates.push(self.aggregated(expr, node, &relation, &mut arguments)?);
+            aggregates.push(self.aggregated(expr, node, &relation, trust.as_ref(), &mut arguments)?);
         }
         for expr in arguments.0.iter().map(|(expr, _)| expr).chain(&relation.filter) {
             if uses_edges(expr).map_err(|e| self.text.planning(&e))? {
@@ -47,7 +52,7 @@ impl Lowering<'_> {
             }
         }
         let (input, places) = self.arguments(relation, &arguments)?;
-        self.window_step(&Grouped { plan: node, window, time, groups, aggregates }, input, &places)
+        self.window_step(&Grouped { plan: node, window, time, groups, aggregates, trust }, input, &places)
     }
 
     /// The columns of `GROUP BY`, one of which must be the window.
@@ -120,7 +125,7 @@ impl Lowering<'_> {
 
     /// The window operator over `input`, where the columns of [`Arguments`] are at these `places`.
     fn window_step(&mut self, grouped: &Grouped<'_>, input: Relation, places: &[usize]) -> Result<Relation, Problem> {
-        let Grouped { plan, window, time, groups, aggregates } = grouped;
+        let Grouped { plan, window, time, groups, aggregates, trust } = grouped;
         let name_of = |place: usize| input.schema.field(places[place]).name().clone();
         let mut keys = groups
             .iter()
@@ -139,7 +144,7 @@ impl Lowering<'_> {
             })?;
             let name = unused(&aggregated.name, |name| taken.iter().any(|t| t == name));
             taken.push(name.clone());
-            specs.push(AggregateSpec { function: aggregated.function, column, name });
+            specs.push(AggregateSpec { function: aggregated.function.clone(), column, name });
         }
         let time_name = name_of(*time);
         let delay = input.times.iter().find(|t| t.name == time_name).map_or(Span::ZERO, |t| t.delay);
@@ -158,6 +163,10 @@ impl Lowering<'_> {
             Problem { hint: what.hint, ..self.text.at_any(["tumble", "hop"], &what.message) }
         })?;
         operator.explain.insert(0, explain);
+        let careful = aggregates.iter().filter(|a| a.trusted).map(|a| a.name.clone()).collect::<Vec<_>>();
+        if let (Some(trust), false) = (trust, careful.is_empty()) {
+            operator.explain.push(trust.told(&careful));
+        }
         let lineage = keys.iter().map(|key| (name_of(*key), name_of(*key))).collect();
         let columns = groups.iter().map(|group| match group {
             Group::Edge(name) => column(name),

@@ -2,18 +2,23 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::expr::{AggregateFunction as Call, AggregateFunctionParams, NullTreatment, Sort};
-use datafusion::logical_expr::{Aggregate, Expr, lit, when};
-use lineside_model::Problem;
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, lit, when};
+use lineside_model::{Problem, Quality, Span};
+use lineside_operators::aggregate::{Interpolation, PairStatistic, Smoothing};
 use lineside_operators::window::AggregateFunction;
 
 use super::expression::{simplify, sql_of};
 use super::lower::Lowering;
+use super::plant_aggregate;
+use super::quality::Trust;
 use super::relation::{Relation, column, unused};
 use super::window::{WINDOW_END, WINDOW_START};
 
-const SUPPORTED: &str = "count, sum, avg, min, max, stddev, stddev_pop, first_value, last_value, median, percentile_cont, \
-                         approx_median, approx_percentile_cont";
+/// Those that SQL has names for and that read one column.
+const SUPPORTED: &str = "count, sum, avg, min, max, bool_and, bool_or, stddev, stddev_pop, var_samp, var_pop, first_value, \
+                         last_value, median, percentile_cont, approx_median, approx_percentile_cont";
 
 /// What is computed of a window's rows.
 pub(super) struct Aggregated {
@@ -24,6 +29,8 @@ pub(super) struct Aggregated {
     pub(super) argument: Option<usize>,
     /// The name of its column.
     pub(super) name: String,
+    /// Whether readings of a quality that the query does not take are left out.
+    pub(super) trusted: bool,
 }
 
 /// The columns that the window operator reads, each once.
@@ -47,12 +54,13 @@ impl Arguments {
 }
 
 impl Lowering<'_> {
-    /// Reads one aggregate; the columns it needs are added to the arguments.
+    /// Reads one aggregate; the columns it needs are added to the arguments. Values are read where `trust` allows.
     pub(super) fn aggregated(
         &self,
         expr: &Expr,
         node: &Aggregate,
         relation: &Relation,
+        trust: Option<&Trust>,
         arguments: &mut Arguments,
     ) -> Result<Aggregated, Problem> {
         let Expr::AggregateFunction(Call { func, params }) = expr.clone().unalias() else {
@@ -61,32 +69,51 @@ impl Lowering<'_> {
         let words = [func.name()].into_iter().chain(func.aliases().iter().map(String::as_str));
         let word = words.clone().find(|word| self.text.has_word(word)).unwrap_or(func.name()).to_owned();
         let resolve = |expr: &Expr| self.resolve(relation, expr, node.input.schema());
-        let AggregateFunctionParams { args, filter, order_by, null_treatment, .. } = params;
+        let AggregateFunctionParams { args, filter, order_by, null_treatment, distinct } = params;
         let args = args.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
         let filter = filter.as_deref().map(resolve).transpose()?;
         let sorts =
             order_by.iter().map(|sort| Ok((resolve(&sort.expr)?, sort))).collect::<Result<Vec<_>, Problem>>()?;
-        let function = self.function(func.name(), &word, &args, &sorts, relation)?;
+        let (function, mut values) = match func.name() {
+            "count" if distinct => (AggregateFunction::CountDistinct, args.clone()),
+            name => self.function(name, &word, &args, &sorts, relation)?,
+        };
         if null_treatment == Some(NullTreatment::RespectNulls) {
             return Err(self.text.at_word("respect", "aggregates leave out nulls").hint("leave out RESPECT NULLS"));
         }
+        let columns = if matches!(function, AggregateFunction::Paired(_)) { 2 } else { 1 };
+        if values.len() > columns {
+            return Err(self.text.at_word(&word, format!("{word} takes one column")));
+        }
         let whole_rows = function == AggregateFunction::Count && args.iter().all(is_value);
-        let over = match args.first() {
-            Some(arg) if !whole_rows => self.sql(arg, relation),
-            _ => "*".to_owned(),
+        let over = match whole_rows {
+            true => "*".to_owned(),
+            false => self.told(&function, &args, relation),
         };
+        let over = if distinct { format!("DISTINCT {over}") } else { over };
         let name = match &filter {
             Some(filter) => format!("{word}({over} where {})", self.sql(filter, relation)),
             None => format!("{word}({over})"),
         };
-        // `FILTER (WHERE …)`: nulls are left out by every aggregate.
-        let case = |filter: Expr, value: Expr| when(filter, value).end().map_err(|e| self.text.planning(&e));
-        let argument = match (whole_rows, filter, args.into_iter().next()) {
-            (true, None, _) => None,
-            (true, Some(filter), _) => Some(case(filter, lit(1_i64))?),
-            (false, Some(filter), Some(arg)) => Some(case(filter, arg)?),
-            (false, None, arg) => arg,
-            (false, Some(_), None) => None,
+        if whole_rows {
+            values.clear();
+        }
+        let own_say = |trust: &Trust| filter.iter().chain(&values).any(|expr| trust.is_named_in(expr));
+        let trust = trust.filter(|trust| !own_say(trust));
+        let trusted = trust.is_some() && !values.is_empty();
+        // Every aggregate leaves out nulls, and pairs those where one is null: so the first value is made null for rows
+        // that `FILTER (WHERE …)` or their quality keeps out.
+        if let (Some(trust), Some(value)) = (trust, values.first_mut()) {
+            *value = trust.trusted(value.clone());
+        }
+        if let Some(filter) = filter {
+            let value = values.first().cloned().unwrap_or_else(|| lit(1_i64));
+            let value = when(filter, value).end().map_err(|e| self.text.planning(&e))?;
+            values.splice(..values.len().min(1), [value]);
+        }
+        let argument = match (values.pop(), values.pop()) {
+            (Some(x), Some(y)) => Some(named_struct(vec![lit("y"), y, lit("x"), x])),
+            (one, _) => one,
         };
         let argument = argument.map(|expr| {
             let name = match relation.plain(&expr) {
@@ -95,7 +122,7 @@ impl Lowering<'_> {
             };
             arguments.add(expr, &name)
         });
-        Ok(Aggregated { function, word, argument, name })
+        Ok(Aggregated { function, word, argument, name, trusted })
     }
 
     /// An expression for people.
@@ -104,7 +131,16 @@ impl Lowering<'_> {
         sql_of(simple.as_ref().unwrap_or(expr))
     }
 
-    /// Our aggregate of this name.
+    /// What a function is called with, for people.
+    fn told(&self, function: &AggregateFunction, args: &[Expr], relation: &Relation) -> String {
+        let shown = match function {
+            AggregateFunction::Percentile { .. } => 1,
+            _ => args.len(),
+        };
+        args.iter().take(shown).map(|arg| self.sql(arg, relation)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Our aggregate of this name, and the columns it reads.
     fn function(
         &self,
         name: &str,
@@ -112,16 +148,21 @@ impl Lowering<'_> {
         args: &[Expr],
         sorts: &[(Expr, &Sort)],
         relation: &Relation,
-    ) -> Result<AggregateFunction, Problem> {
+    ) -> Result<(AggregateFunction, Vec<Expr>), Problem> {
+        if let Some(found) = self.plant_aggregate(name, word, args, relation)? {
+            return Ok(found);
+        }
         let ascending = sorts.first().is_none_or(|(_, sort)| sort.asc);
         let found = match name {
             "count" => AggregateFunction::Count,
             "sum" => AggregateFunction::Sum,
             "avg" => AggregateFunction::Avg,
-            "min" => AggregateFunction::Min,
-            "max" => AggregateFunction::Max,
+            "min" | "bool_and" => AggregateFunction::Min,
+            "max" | "bool_or" => AggregateFunction::Max,
             "stddev" => AggregateFunction::StddevSample,
             "stddev_pop" => AggregateFunction::StddevPopulation,
+            "var" => AggregateFunction::VarianceSample,
+            "var_pop" => AggregateFunction::VariancePopulation,
             "first_value" | "last_value" => {
                 let time = relation.window.map(|window| column(relation.schema.field(window.time).name()));
                 if sorts.iter().any(|(expr, _)| Some(expr) != time.as_ref()) {
@@ -146,18 +187,107 @@ impl Lowering<'_> {
                     let message = format!("the size of the digest behind {word} is fixed");
                     return Err(self.text.at_word(word, message).hint("leave out the number of centroids"));
                 }
-                AggregateFunction::Percentile { fraction: if ascending { fraction } else { 1.0 - fraction }, exact }
+                let fraction = if ascending { fraction } else { 1.0 - fraction };
+                return Ok((AggregateFunction::Percentile { fraction, exact }, args[..1].to_vec()));
             }
-            _ => {
-                let message = format!("aggregate {word} is not built for streams");
-                return Err(self.text.at_word(word, message).hint(format!("there are: {SUPPORTED}")));
-            }
+            _ => match PairStatistic::from_name(name) {
+                Some(statistic) => AggregateFunction::Paired(statistic),
+                None => {
+                    let message = format!("aggregate {word} is not built for streams");
+                    return Err(self.text.at_word(word, message).hint(format!("there are: {}", supported())));
+                }
+            },
         };
-        let one_column = !matches!(found, AggregateFunction::Percentile { .. });
-        if one_column && args.len() > 1 {
-            return Err(self.text.at_word(word, format!("{word} takes one column")));
-        }
-        Ok(found)
+        Ok((found, args.to_vec()))
+    }
+
+    /// An aggregate of [`super::plant_aggregate`], and the columns it reads.
+    fn plant_aggregate(
+        &self,
+        name: &str,
+        word: &str,
+        args: &[Expr],
+        relation: &Relation,
+    ) -> Result<Option<(AggregateFunction, Vec<Expr>)>, Problem> {
+        let wrong = |message: String, hint: String| self.text.at_word(word, message).hint(hint);
+        let between = || match args.get(1).map(text_of) {
+            None => Ok(Interpolation::default()),
+            Some(text) => text.as_deref().and_then(Interpolation::from_word).ok_or_else(|| {
+                let hint = format!("write {word}(value) or {word}(value, 'linear')");
+                wrong(format!("{word} goes from value to value by 'hold' or by 'linear'"), hint)
+            }),
+        };
+        let function = match name {
+            "value_range" => AggregateFunction::ValueRange,
+            "delta" => AggregateFunction::Delta,
+            "rate_of_change" => AggregateFunction::RateOfChange,
+            "slope" => AggregateFunction::Slope,
+            "counter_increase" => AggregateFunction::CounterIncrease,
+            "mode" => AggregateFunction::Mode,
+            "time_weighted_avg" => AggregateFunction::TimeWeightedAvg(between()?),
+            "integral" => AggregateFunction::Integral(between()?),
+            "ewma" => {
+                let smoothing = match args.get(1) {
+                    Some(Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(half)), _)) if half.months == 0 => {
+                        let micros = i64::from(half.days).saturating_mul(86_400_000_000);
+                        Some(Smoothing::HalfLife(Span(micros.saturating_add(half.nanoseconds / 1_000))))
+                    }
+                    Some(alpha) => number(alpha).map(Smoothing::Alpha),
+                    None => None,
+                };
+                let smoothing = smoothing.ok_or_else(|| {
+                    let hint = format!("write {word}(value, 0.2) or {word}(value, INTERVAL '10' SECOND)");
+                    wrong(format!("{word} needs a number from 0 to 1, or a half-life in days or shorter units"), hint)
+                })?;
+                AggregateFunction::Ewma(smoothing)
+            }
+            "duration_in" => AggregateFunction::DurationIn,
+            "duration_in_state" | "percent_good" => {
+                let good = lit(Quality::Good.word());
+                let (Some(state), Some(wanted)) = (args.first(), args.get(1).or(Some(&good))) else { return Ok(None) };
+                let found = relation.df_schema().and_then(|schema| state.get_type(&schema));
+                let found = found.map_err(|e| self.text.planning(&e))?;
+                let wanted = match wanted {
+                    Expr::Literal(wanted, _) => wanted.cast_to(&found).ok().filter(|wanted| !wanted.is_null()),
+                    _ => None,
+                };
+                let wanted = wanted.ok_or_else(|| match name {
+                    "percent_good" => {
+                        wrong(format!("{word} takes a quality, found {found}"), format!("write {word}(quality)"))
+                    }
+                    _ => wrong(
+                        format!("{word} needs a state that is a value of {found}"),
+                        format!("write {word}(state, 'RUN')"),
+                    ),
+                })?;
+                let is_wanted = state.clone().eq(Expr::Literal(wanted, None));
+                if name == "duration_in_state" {
+                    return Ok(Some((AggregateFunction::DurationIn, vec![is_wanted])));
+                }
+                let percent = when(is_wanted, lit(100.0)).when(state.clone().is_not_null(), lit(0.0)).end();
+                return Ok(Some((AggregateFunction::Avg, vec![percent.map_err(|e| self.text.planning(&e))?])));
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some((function, args[..1].to_vec())))
+    }
+}
+
+/// The names of all aggregates there are.
+fn supported() -> String {
+    let pairs = PairStatistic::ALL.map(|statistic| statistic.name().to_owned());
+    let mut names = SUPPORTED.split(", ").map(str::to_owned).collect::<Vec<_>>();
+    names.extend(plant_aggregate::names());
+    names.extend(pairs);
+    names.join(", ")
+}
+
+/// The text that an expression is.
+fn text_of(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
+        Expr::Cast(cast) => text_of(&cast.expr),
+        _ => None,
     }
 }
 

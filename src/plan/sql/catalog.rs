@@ -12,6 +12,7 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPl
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
 use super::Table;
+use super::plant_aggregate::plant_aggregates;
 use super::window_call::WindowFunctions;
 
 /// Tables and functions, as DataFusion asks for them.
@@ -33,7 +34,8 @@ impl<'a> Catalog<'a> {
             }
         }
         let mut aggregates = BTreeMap::new();
-        for function in SessionStateDefaults::default_aggregate_functions() {
+        let plant = plant_aggregates().into_iter().map(Arc::new);
+        for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(plant) {
             for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
                 aggregates.insert(name.to_owned(), Arc::clone(&function));
             }

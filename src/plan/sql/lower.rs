@@ -13,10 +13,12 @@ use lineside_operators::{Operator, PlannedOperator, TimeColumn};
 
 use super::assign::Assign;
 use super::expression::{Expressions, Program};
+use super::quality::names_quality;
 use super::relation::{Relation, Window, edges, unused, with_edges};
 use super::text::SqlText;
 use super::window::{Cut, WINDOW_END, WINDOW_START, WindowNode};
 use super::{Step, StepInput, Table};
+use crate::config::options::QualityOption;
 
 /// How many windows one row may be in when it is not aggregated: each repeats the row.
 const WINDOWS_PER_ROW_MAX: i64 = 1_000;
@@ -25,17 +27,22 @@ const WINDOWS_PER_ROW_MAX: i64 = 1_000;
 pub(super) struct Lowering<'a> {
     pub(super) text: &'a SqlText,
     tables: &'a [Table],
+    /// Which readings aggregates take.
+    pub(super) quality: QualityOption,
     pub(super) steps: Vec<Step>,
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn new(text: &'a SqlText, tables: &'a [Table]) -> Self {
-        Self { text, tables, steps: Vec::new() }
+    pub(super) fn new(text: &'a SqlText, tables: &'a [Table], quality: QualityOption) -> Self {
+        Self { text, tables, quality, steps: Vec::new() }
     }
 
     /// Lowers a whole query. Its output has the columns of the plan.
     pub(super) fn query(mut self, plan: &LogicalPlan) -> Result<(Vec<Step>, StepInput), Problem> {
         self.refuse_clocks(plan)?;
+        if names_quality(plan).map_err(|e| self.text.planning(&e))? {
+            self.quality = QualityOption::All;
+        }
         let relation = self.relation(plan)?;
         let names = names_of(plan.schema());
         let output = match (&relation.input, relation.is_whole(&names)) {

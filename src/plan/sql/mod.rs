@@ -15,6 +15,8 @@ mod catalog;
 mod expression;
 mod flink;
 mod lower;
+mod plant_aggregate;
+mod quality;
 mod refuse;
 mod relation;
 #[cfg(test)]
@@ -31,6 +33,7 @@ use lineside_model::options::did_you_mean;
 use lineside_model::{Problem, Problems, Span};
 use lineside_operators::{PlannedOperator, TimeColumn};
 
+use crate::config::options::QualityOption;
 use catalog::Catalog;
 use lower::Lowering;
 use text::SqlText;
@@ -80,11 +83,11 @@ pub struct QueryPlan {
     pub explain: Vec<String>,
 }
 
-/// Plans a query over these tables.
+/// Plans a query over these tables; `quality` says which readings its aggregates take.
 ///
 /// # Errors
 /// Everything that is wrong, each at its place in the text.
-pub fn plan_query(name: &str, sql: &str, tables: &[Table]) -> Result<QueryPlan, Problems> {
+pub fn plan_query(name: &str, sql: &str, quality: QualityOption, tables: &[Table]) -> Result<QueryPlan, Problems> {
     let text = SqlText::new(sql)?;
     let statement = refuse::one_select(&text)?;
     check_tables(name, &text, &statement, tables)?;
@@ -95,7 +98,7 @@ pub fn plan_query(name: &str, sql: &str, tables: &[Table]) -> Result<QueryPlan, 
         .sql_statement_to_plan(statement)
         .and_then(|plan| Analyzer::new().execute_and_check(plan, &options, |_, _| {}))
         .map_err(|error| Problems(error.iter().map(|error| text.planning(error)).collect()))?;
-    let (steps, output) = Lowering::new(&text, tables).query(&plan)?;
+    let (steps, output) = Lowering::new(&text, tables, quality).query(&plan)?;
     let times = match &output {
         StepInput::Step(n) => steps[*n].operator.times.as_slice(),
         StepInput::Table(_) => &[],

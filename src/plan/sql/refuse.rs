@@ -241,8 +241,9 @@ impl Visitor for Refusals<'_> {
                     self.refuse(function.name.span(), "over", OVER, OVER_HINT);
                 }
                 if let FunctionArguments::List(list) = &function.args {
-                    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
-                        let message = "a DISTINCT aggregate would have to keep every value of the window";
+                    let counts = function.name.to_string().eq_ignore_ascii_case("count");
+                    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) && !counts {
+                        let message = "of aggregates only count takes DISTINCT";
                         let hint = "GROUP BY the column as well, and aggregate that query again";
                         self.refuse(function.name.span(), "distinct", message, hint);
                     }

@@ -24,7 +24,7 @@ use self::session::Sessions;
 use super::assign::SPAN_LIMIT;
 use super::columns::{Columns, column, names_of};
 use super::{AggregateSpec, OVERLAP_LIMIT, WINDOW_END, WINDOW_START};
-use crate::aggregate::{AggregateFunction, Shared};
+use crate::aggregate::{Shared, keeps};
 use crate::{Operator, PlannedOperator};
 
 /// How the readings of a key become windows. Columns are counted from 0 in the input.
@@ -230,8 +230,6 @@ fn explain(spec: &KeyedSpec) -> Vec<String> {
         }
         _ => "late rows are dropped and counted as late".to_owned(),
     });
-    if spec.aggregates.iter().any(|a| matches!(a.function, AggregateFunction::Percentile { exact: true, .. })) {
-        lines.push("percentile_cont keeps every value of the open windows, 8 bytes each".to_owned());
-    }
+    lines.extend(keeps(spec.aggregates.iter().map(|aggregate| &aggregate.function)));
     lines
 }

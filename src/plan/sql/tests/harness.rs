@@ -11,6 +11,7 @@ use lineside_model::schema::time_field;
 use lineside_model::{At, Problems, Reason, Result, Span, Timestamp};
 use lineside_operators::{Emitter, Operator, TimeColumn};
 
+use crate::config::options::QualityOption;
 use crate::plan::sql::{QueryPlan, StepInput, Table, plan_query};
 
 /// `readings(ts, sensor, value, n)` and `others` with the same columns.
@@ -70,7 +71,12 @@ impl Emitter for Collected {
 
 impl Running {
     pub(super) fn new(sql: &str, tables: &[Table]) -> Self {
-        let plan = plan_query("q", sql, tables).unwrap_or_else(|problems| panic!("{}", told(&problems)));
+        Self::with(sql, QualityOption::default(), tables)
+    }
+
+    /// With aggregates that take readings of this quality.
+    pub(super) fn with(sql: &str, quality: QualityOption, tables: &[Table]) -> Self {
+        let plan = plan_query("q", sql, quality, tables).unwrap_or_else(|problems| panic!("{}", told(&problems)));
         let operators = plan.steps.iter().map(|step| (step.operator.build)()).collect();
         Self { plan, operators, dropped: BTreeMap::new(), output: Vec::new() }
     }
@@ -172,7 +178,7 @@ fn cell(column: &ArrayRef, row: usize) -> String {
 
 /// What is wrong with a query, each problem with its place and its hint.
 pub(super) fn refused(sql: &str) -> String {
-    match plan_query("q", sql, &tables()) {
+    match plan_query("q", sql, QualityOption::default(), &tables()) {
         Ok(plan) => format!("it runs: {plan:#?}"),
         Err(problems) => told(&problems),
     }
@@ -193,7 +199,8 @@ pub(super) fn told(problems: &Problems) -> String {
 
 /// What each step of a query does.
 pub(super) fn explain(sql: &str) -> String {
-    let plan = plan_query("q", sql, &tables()).unwrap_or_else(|problems| panic!("{}", told(&problems)));
+    let plan = plan_query("q", sql, QualityOption::default(), &tables())
+        .unwrap_or_else(|problems| panic!("{}", told(&problems)));
     let mut text = String::new();
     for step in &plan.steps {
         let inputs = step.inputs.iter().map(|input| match input {

@@ -1,5 +1,6 @@
 //! Queries over text tables: what comes out, and what is refused and where.
 
+mod aggregates;
 mod harness;
 mod refused;
 mod select;

@@ -295,9 +295,19 @@ WHERE window_start > to_timestamp(0) GROUP BY window_start",
 fn aggregates_that_are_not_built_are_named() {
     check_aggregates(
         [
-            "count(DISTINCT sensor)",
+            "sum(DISTINCT n)",
             "array_agg(value)",
-            "corr(value, n)",
+            "corr(value, sensor)",
+            "ewma(value, 1.5)",
+            "ewma(value, n)",
+            "ewma(value, INTERVAL '1' MONTH)",
+            "twa(value, 'cubic')",
+            "slope(sensor)",
+            "delta(value, n)",
+            "duration_in(value)",
+            "duration_in_state(n, 'RUN')",
+            "percent_good(value)",
+            "mode([n])",
             "first_value(value ORDER BY n)",
             "first_value(value) RESPECT NULLS",
             "approx_percentile_cont(value, 1.5)",
@@ -309,15 +319,45 @@ fn aggregates_that_are_not_built_are_named() {
             "count(value, n)",
         ],
         &expect![[r#"
-            count(DISTINCT sensor)
-              1:8: a DISTINCT aggregate would have to keep every value of the window
+            sum(DISTINCT n)
+              1:8: of aggregates only count takes DISTINCT
                 GROUP BY the column as well, and aggregate that query again
             array_agg(value)
               1:8: aggregate array_agg is not built for streams
-                there are: count, sum, avg, min, max, stddev, stddev_pop, first_value, last_value, median, percentile_cont, approx_median, approx_percentile_cont
-            corr(value, n)
-              1:8: aggregate corr is not built for streams
-                there are: count, sum, avg, min, max, stddev, stddev_pop, first_value, last_value, median, percentile_cont, approx_median, approx_percentile_cont
+                there are: count, sum, avg, min, max, bool_and, bool_or, stddev, stddev_pop, var_samp, var_pop, first_value, last_value, median, percentile_cont, approx_median, approx_percentile_cont, spread, value_range, delta, rate_of_change, slope, counter_increase, twa, time_weighted_avg, integral, ewma, duration_in, duration_in_state, percent_good, mode, corr, covar_samp, covar_pop, regr_slope, regr_intercept, regr_count, regr_r2, regr_avgx, regr_avgy, regr_sxx, regr_syy, regr_sxy
+            corr(value, sensor)
+              1:8: "corr" does not take (Float64, Utf8)
+                CAST the arguments, or take others
+            ewma(value, 1.5)
+              1:8: ewma expects alpha above 0 and up to 1, found 1.5
+                write ewma(value, 0.2)
+            ewma(value, n)
+              1:8: ewma needs a number from 0 to 1, or a half-life in days or shorter units
+                write ewma(value, 0.2) or ewma(value, INTERVAL '10' SECOND)
+            ewma(value, INTERVAL '1' MONTH)
+              1:8: ewma needs a number from 0 to 1, or a half-life in days or shorter units
+                write ewma(value, 0.2) or ewma(value, INTERVAL '10' SECOND)
+            twa(value, 'cubic')
+              1:8: twa goes from value to value by 'hold' or by 'linear'
+                write twa(value) or twa(value, 'linear')
+            slope(sensor)
+              1:8: "slope" does not take (Utf8)
+                CAST the arguments, or take others
+            delta(value, n)
+              1:8: "delta" does not take (Float64, Int64)
+                CAST the arguments, or take others
+            duration_in(value)
+              1:8: "duration_in" does not take (Float64)
+                CAST the arguments, or take others
+            duration_in_state(n, 'RUN')
+              1:8: duration_in_state needs a state that is a value of Int64
+                write duration_in_state(state, 'RUN')
+            percent_good(value)
+              1:8: percent_good takes a quality, found Float64
+                write percent_good(quality)
+            mode([n])
+              1:8: mode does not work on List(Int64)
+                use a column of numbers, text, booleans, dates or timestamps, or CAST it to one
             first_value(value ORDER BY n)
               1:8: first_value goes by the event time of the window, not by another order
                 leave out its ORDER BY
