@@ -13,4 +13,5 @@ mod laws;
 mod pid;
 mod rate;
 mod resample;
+mod spc;
 mod stale;
