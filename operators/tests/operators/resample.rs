@@ -1,6 +1,9 @@
 use expect_test::expect;
+use lineside_model::{Quality, Timestamp};
+use proptest::collection::btree_map;
+use proptest::prelude::*;
 
-use crate::kit::{mistakes, plan, script};
+use crate::kit::{Row, Seen, batch, mistakes, plan, script};
 
 #[test]
 fn a_held_value_stands_until_the_next_one() {
@@ -217,4 +220,65 @@ fn wrong_options_are_told_at_once() {
         option "max_gap" is missing (max_gap: How long a sensor may be silent and still have points. At least the period.)
         option "fill": unknown variant "line"; expected one of "hold", "linear", "null"
     "#]].assert_eq(&mistakes("resample", "period = \"0s\"\nfill = \"line\"", ""));
+}
+
+const PERIOD: i64 = 10;
+const MAX_GAP: i64 = 35;
+
+/// The value of a point by the definition, readings being sorted and no later one to come.
+fn by_definition(readings: &[(i64, f64)], fill: &str, at: i64) -> Option<Option<f64>> {
+    let before = readings.iter().rev().find(|(ts, _)| *ts <= at && at - ts <= MAX_GAP);
+    match (fill, before) {
+        (_, Some((ts, value))) if *ts == at => Some(Some(*value)),
+        ("hold", Some((_, value))) => Some(Some(*value)),
+        ("null", Some((ts, value))) => Some(Some(*value).filter(|_| at - ts < PERIOD)),
+        ("linear", Some((ts, value))) => {
+            let after = readings.iter().find(|(after, _)| after > ts)?;
+            let part = (at - ts) as f64 / (after.0 - ts) as f64;
+            (after.0 > at && after.0 - ts <= MAX_GAP).then_some(Some(value * (1.0 - part) + after.1 * part))
+        }
+        _ => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn points_are_those_of_the_definition(
+        readings in btree_map(-200..200i64, -50.0..50.0, 1..30),
+        fill in prop::sample::select(vec!["hold", "linear", "null"]),
+        batch_max in 1..10usize,
+        watermark in -200..400i64,
+    ) {
+        let readings = readings.into_iter().collect::<Vec<_>>();
+        let options = format!("period = \"{PERIOD}us\"\nmax_gap = \"{MAX_GAP}us\"\nfill = \"{fill}\"");
+        let planned = plan("resample", &options, "").expect("the options are right");
+        let mut operator = (planned.build)();
+        let mut seen = Seen::default();
+        let row = |(ts, value): &(i64, f64)| Row {
+            ts: Timestamp(*ts),
+            sensor: "t1".to_owned(),
+            value: Some(*value),
+            quality: Quality::Good,
+            received_at: Timestamp(*ts),
+        };
+        let rows = readings.iter().map(row).collect::<Vec<_>>();
+        for some in rows.chunks(batch_max) {
+            operator.process(0, batch(some), &mut seen).expect("rows are no error");
+        }
+        operator.advance(Timestamp(watermark), &mut seen).expect("time is no error");
+        operator.advance(Timestamp::MAX, &mut seen).expect("time is no error");
+        let newest = readings.last().map_or(0, |(ts, _)| *ts);
+        let expected = (-30..50)
+            .map(|n| n * PERIOD)
+            .filter(|at| *at <= newest || (*at < watermark && fill != "linear"))
+            .filter_map(|at| Some((at, by_definition(&readings, fill, at)?)))
+            .map(|(at, value)| (at, value.map_or("-".to_owned(), |value| format!("{value:.6}"))))
+            .collect::<Vec<_>>();
+        let number = |cell: &String| cell.parse::<f64>().map_or("-".to_owned(), |value| format!("{value:.6}"));
+        let time = |cell: &String| cell.parse::<lineside_model::Span>().expect("a time").micros();
+        let found = seen.rows.iter().map(|cells| (time(&cells[0]), number(&cells[2]))).collect::<Vec<_>>();
+        prop_assert_eq!(expected, found);
+    }
 }
