@@ -48,6 +48,8 @@ reasons! {
     Late = "late",
     /// A source that cannot be held back sent more than the buffer takes.
     Overflow = "overflow",
+    /// A join found no row of the other side for the row, and does not put out rows alone.
+    Unmatched = "unmatched",
     /// A filter of the user's query said no.
     Filtered = "filtered",
     /// An expression of the user's query failed for the row: a division by zero, a text that is not a number.

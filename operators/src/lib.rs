@@ -9,9 +9,11 @@
 pub mod aggregate;
 pub mod control;
 mod in_order;
+pub mod join;
 pub mod operator;
 pub mod reading;
 pub mod registry;
+mod rows;
 pub mod series;
 pub mod signal;
 pub mod state;

@@ -110,8 +110,10 @@ fn shared_by(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> 
         if key.is_empty() {
             continue;
         }
-        let traced =
-            (key.iter()).filter_map(|column| trace(plan, node.inputs[0], column, source)).collect::<BTreeSet<_>>();
+        // Where an operator has several inputs, its key has the same name in all of them.
+        let traced = (key.iter())
+            .filter_map(|column| agreed(node.inputs.iter().map(|&input| trace(plan, input, column, source))))
+            .collect::<BTreeSet<_>>();
         common = Some(match common {
             None => traced,
             Some(before) => before.intersection(&traced).cloned().collect(),

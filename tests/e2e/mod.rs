@@ -3,6 +3,7 @@
 //! Nothing here looks into the engine. A test writes a pipeline file, starts `lineside run`, waits until the outside world shows
 //! what it waits for, ends the run as systemd would, and reads the counters that the command prints.
 
+mod joins;
 mod kafka;
 mod modbus;
 mod mqtt;

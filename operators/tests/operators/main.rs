@@ -8,6 +8,7 @@ mod deadband;
 mod ewma;
 mod held_for;
 mod hysteresis;
+mod joins;
 mod kit;
 mod laws;
 mod pid;

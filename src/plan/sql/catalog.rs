@@ -11,9 +11,9 @@ use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
-use super::Table;
 use super::plant_aggregate::plant_aggregates;
 use super::window_call::WindowFunctions;
+use super::{Table, asof};
 
 /// Tables and functions, as DataFusion asks for them.
 pub(super) struct Catalog<'a> {
@@ -33,6 +33,7 @@ impl<'a> Catalog<'a> {
                 scalars.insert(name.to_owned(), Arc::clone(&function));
             }
         }
+        scalars.extend(asof::functions().map(|function| (function.name().to_owned(), function)));
         let mut aggregates = BTreeMap::new();
         let plant = plant_aggregates().into_iter().map(Arc::new);
         for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(plant) {
@@ -101,7 +102,7 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.scalars.keys().cloned().collect()
+        self.scalars.keys().filter(|name| !name.ends_with("()")).cloned().collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {

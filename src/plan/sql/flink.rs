@@ -52,17 +52,17 @@ fn drop_at(keep: &mut [bool], places: &[usize]) {
     }
 }
 
-fn is(tokens: &[TokenWithSpan], at: usize, token: &Token) -> bool {
+pub(super) fn is(tokens: &[TokenWithSpan], at: usize, token: &Token) -> bool {
     tokens.get(at).is_some_and(|t| t.token == *token)
 }
 
-fn is_word(tokens: &[TokenWithSpan], at: usize, word: &str) -> bool {
+pub(super) fn is_word(tokens: &[TokenWithSpan], at: usize, word: &str) -> bool {
     let found = tokens.get(at).map(|t| &t.token);
     matches!(found, Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
 }
 
 /// Where the parenthesis opened at `open` is closed.
-fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+pub(super) fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (n, token) in tokens.iter().enumerate().skip(open) {
         match token.token {

@@ -1,6 +1,7 @@
 //! From DataFusion's plan to the steps that run: each node of the plan is taken into a [`Relation`], and where that can grow no
 //! further (an aggregate, a union, the end) it becomes a step.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
@@ -13,6 +14,7 @@ use lineside_operators::{Operator, PlannedOperator, TimeColumn};
 
 use super::assign::Assign;
 use super::expression::{Expressions, Program};
+use super::join::uses;
 use super::quality::names_quality;
 use super::relation::{Relation, Window, edges, unused, with_edges};
 use super::text::SqlText;
@@ -30,11 +32,13 @@ pub(super) struct Lowering<'a> {
     /// Which readings aggregates take.
     pub(super) quality: QualityOption,
     pub(super) steps: Vec<Step>,
+    /// How many nodes of the plan use a column of this name: a join keeps those that others use.
+    pub(super) used: BTreeMap<String, usize>,
 }
 
 impl<'a> Lowering<'a> {
     pub(super) fn new(text: &'a SqlText, tables: &'a [Table], quality: QualityOption) -> Self {
-        Self { text, tables, quality, steps: Vec::new() }
+        Self { text, tables, quality, steps: Vec::new(), used: BTreeMap::new() }
     }
 
     /// Lowers a whole query. Its output has the columns of the plan.
@@ -43,6 +47,7 @@ impl<'a> Lowering<'a> {
         if names_quality(plan).map_err(|e| self.text.planning(&e))? {
             self.quality = QualityOption::All;
         }
+        self.used = uses(plan).map_err(|e| self.text.planning(&e))?;
         let relation = self.relation(plan)?;
         let names = names_of(plan.schema());
         let output = match (&relation.input, relation.is_whole(&names)) {
@@ -88,6 +93,7 @@ impl<'a> Lowering<'a> {
                 None => Err(self.refused(plan)),
             },
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Union(_) => self.union(plan),
             _ => Err(self.refused(plan)),
         }
@@ -273,7 +279,7 @@ impl<'a> Lowering<'a> {
     fn refused(&self, plan: &LogicalPlan) -> Problem {
         let node = plan.display().to_string();
         let word = node.split([':', ' ']).next().unwrap_or_default().to_lowercase();
-        let hint = "a query filters, computes columns, aggregates by TUMBLE or HOP windows and brings streams together with UNION ALL";
+        let hint = "a query filters, computes columns, aggregates by TUMBLE or HOP windows, joins by time and brings streams together with UNION ALL";
         self.text.at_word(&word, format!("{word} does not run on a stream")).hint(hint)
     }
 }

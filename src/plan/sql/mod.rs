@@ -10,10 +10,13 @@
 
 mod aggregate;
 mod aggregate_call;
+mod asof;
 mod assign;
 mod catalog;
 mod expression;
 mod flink;
+mod join;
+mod join_condition;
 mod lower;
 mod plant_aggregate;
 mod quality;

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Query, Select, SetExpr,
-    SetOperator, SetQuantifier, Spanned, Statement, TableFactor, Visit, Visitor,
+    DuplicateTreatment, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint,
+    JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use lineside_model::{Problem, Problems};
@@ -145,6 +145,27 @@ impl Refusals<'_> {
         }
     }
 
+    /// Joins whose condition can be looked into; whether it bounds the times shows when names are resolved.
+    fn join(&mut self, join: &Join) {
+        match &join.join_operator {
+            JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint)
+            | JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint) => {
+                if matches!(constraint, JoinConstraint::None | JoinConstraint::Natural) {
+                    self.refuse(join.span(), "join", "a JOIN of streams needs its condition", JOIN_HINT);
+                }
+            }
+            _ => {
+                let message = "this JOIN would bring every row of one stream together with every row of another";
+                self.refuse(join.span(), "join", message, JOIN_HINT);
+            }
+        }
+    }
+
     fn group_by(&mut self, group_by: &GroupByExpr) {
         const HINT: &str = "write one query for each grouping";
         match group_by {
@@ -218,11 +239,11 @@ impl Visitor for Refusals<'_> {
                 );
             }
             [only] => {
-                if let Some(join) = only.joins.first() {
-                    self.refuse(join.span(), "join", "a JOIN of streams does not run", JOIN_HINT);
+                for join in &only.joins {
+                    self.join(join);
                 }
             }
-            [_, second, ..] => self.refuse(second.span(), "from", "a JOIN of streams does not run", JOIN_HINT),
+            [_, second, ..] => self.refuse(second.span(), "from", "a JOIN of streams needs its condition", JOIN_HINT),
         }
         if select.qualify.is_some() || !select.named_window.is_empty() {
             self.refuse(Span::empty(), "window", OVER, OVER_HINT);
@@ -263,6 +284,6 @@ impl Visitor for Refusals<'_> {
     }
 }
 
-const JOIN_HINT: &str = "bring the streams together with UNION ALL, then GROUP BY the window";
+const JOIN_HINT: &str = "write a JOIN b ON a.sensor = b.sensor AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '5' SECOND";
 const OVER: &str = "OVER is not built for streams";
 const OVER_HINT: &str = "use HOP(…) with GROUP BY for sliding windows";

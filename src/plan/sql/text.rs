@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::{self, Token, TokenWithSpan, Tokenize
 use lineside_model::options::did_you_mean;
 use lineside_model::{At, Problem};
 
-use super::flink;
+use super::{asof, flink};
 
 /// A query as it was written, cut into tokens.
 #[derive(Debug)]
@@ -28,15 +28,16 @@ impl SqlText {
         Ok(Self { tokens })
     }
 
-    /// The statements of the text, Flink's long forms brought into the short one.
+    /// The statements of the text, Flink's long forms brought into the short one, and `ASOF JOIN` into a join.
     pub(super) fn parse(&self) -> Result<Vec<Statement>, Problem> {
-        Parser::new(&PostgreSqlDialect {})
-            .with_tokens_with_locations(flink::short_form(&self.tokens))
-            .parse_statements()
-            .map_err(|error| match error {
+        let tokens = asof::as_joins(flink::short_form(&self.tokens))
+            .map_err(|(place, message, hint)| self.at(place, message).hint(hint))?;
+        Parser::new(&PostgreSqlDialect {}).with_tokens_with_locations(tokens).parse_statements().map_err(|error| {
+            match error {
                 ParserError::TokenizerError(message) | ParserError::ParserError(message) => self.syntax(&message),
                 ParserError::RecursionLimitExceeded => self.at_word("select", "the query is nested too deeply"),
-            })
+            }
+        })
     }
 
     /// A problem at a place that the parser gave.

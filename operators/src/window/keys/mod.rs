@@ -20,7 +20,7 @@ use lineside_model::{Error, Result};
 use self::integer::IntegerKeys;
 use self::row::RowKeys;
 pub use self::saved::numbered;
-pub(super) use self::saved::{load, load_columns, save, save_columns};
+pub(crate) use self::saved::{load, load_columns, save, save_columns};
 use self::text::TextKeys;
 
 /// No number was given yet.
@@ -50,7 +50,7 @@ pub trait Keys: Send + Debug {
 }
 
 /// The type in which keys of a type are given back: dictionaries as their words, all text as plain text.
-fn stored_type(data_type: &DataType) -> DataType {
+pub(crate) fn stored_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
         DataType::Dictionary(_, value) => stored_type(value),

@@ -27,7 +27,7 @@ pub fn numbered(types: &[DataType], columns: &[ArrayRef], rows: usize) -> Result
 }
 
 /// The keys, a row for each number in its order; nothing if there are no key columns.
-pub(in crate::window) fn save(keys: &dyn Keys, types: &[DataType]) -> Result<Vec<u8>> {
+pub(crate) fn save(keys: &dyn Keys, types: &[DataType]) -> Result<Vec<u8>> {
     if types.is_empty() {
         return Ok(Vec::new());
     }
@@ -39,7 +39,7 @@ pub(in crate::window) fn save(keys: &dyn Keys, types: &[DataType]) -> Result<Vec
 ///
 /// # Errors
 /// If the bytes are not such keys, or keys of other types.
-pub(in crate::window) fn load(bytes: &[u8], types: &[DataType]) -> Result<Box<dyn Keys>> {
+pub(crate) fn load(bytes: &[u8], types: &[DataType]) -> Result<Box<dyn Keys>> {
     if types.is_empty() {
         return keys(types);
     }
@@ -48,7 +48,7 @@ pub(in crate::window) fn load(bytes: &[u8], types: &[DataType]) -> Result<Box<dy
 }
 
 /// Columns of these types as an Arrow IPC stream.
-pub(in crate::window) fn save_columns(columns: &[ArrayRef], types: &[DataType]) -> Result<Vec<u8>> {
+pub(crate) fn save_columns(columns: &[ArrayRef], types: &[DataType]) -> Result<Vec<u8>> {
     let field = |(n, data_type): (usize, &DataType)| Field::new(format!("key{n}"), data_type.clone(), true);
     let schema = Arc::new(Schema::new(types.iter().enumerate().map(field).collect::<Vec<_>>()));
     let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
@@ -61,15 +61,15 @@ pub(in crate::window) fn save_columns(columns: &[ArrayRef], types: &[DataType]) 
 ///
 /// # Errors
 /// If the bytes are not such columns, or columns of other types.
-pub(in crate::window) fn load_columns(bytes: &[u8], types: &[DataType]) -> Result<Vec<ArrayRef>> {
-    let damaged = || Error::data("saved state of a window is damaged: its columns are unreadable");
+pub(crate) fn load_columns(bytes: &[u8], types: &[DataType]) -> Result<Vec<ArrayRef>> {
+    let damaged = || Error::data("saved state is damaged: its columns are unreadable");
     let (sum, stream) = bytes.split_first_chunk().ok_or_else(damaged)?;
     if u64::from_le_bytes(*sum) != checksum(stream) {
         return Err(damaged());
     }
     let mut reader = StreamReader::try_new(stream, None).map_err(|e| damaged().caused_by(e))?;
     if !reader.schema().fields().iter().map(|field| field.data_type()).eq(types) {
-        return Err(Error::user("saved state of a window has columns of other types")
+        return Err(Error::user("saved state has columns of other types")
             .hint("the pipeline was changed since the state was saved; start it with an empty state directory"));
     }
     let batch = reader.next().ok_or_else(damaged)?.map_err(|e| damaged().caused_by(e))?;

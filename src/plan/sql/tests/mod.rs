@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod harness;
+mod joins;
 mod refused;
 mod select;
 mod windows;

@@ -209,11 +209,11 @@ fn joins_and_subqueries_in_expressions_are_refused() {
         ],
         &expect![[r#"
             SELECT * FROM readings r JOIN others o ON r.sensor = o.sensor
-              1:31: a JOIN of streams does not run
-                bring the streams together with UNION ALL, then GROUP BY the window
+              1:43: a JOIN of streams without a bound of time would have to keep every row for ever
+                add AND o.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts + INTERVAL '5' SECOND
             SELECT * FROM readings, others
-              1:25: a JOIN of streams does not run
-                bring the streams together with UNION ALL, then GROUP BY the window
+              1:25: a JOIN of streams needs its condition
+                write a JOIN b ON a.sensor = b.sensor AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '5' SECOND
             SELECT * FROM readings WHERE value > (SELECT avg(value) FROM others)
               1:39: a subquery in an expression would compare a stream with a stream
                 write the subquery in FROM or WITH
@@ -231,7 +231,7 @@ fn joins_and_subqueries_in_expressions_are_refused() {
                 write WITH without it
             SELECT unnest([1, 2]) FROM readings
               1:8: unnest does not run on a stream
-                a query filters, computes columns, aggregates by TUMBLE or HOP windows and brings streams together with UNION ALL
+                a query filters, computes columns, aggregates by TUMBLE or HOP windows, joins by time and brings streams together with UNION ALL
         "#]],
     );
 }
@@ -482,8 +482,8 @@ fn window_functions_say_how_they_are_written() {
               1:22: there is no source or query "reading"
                 did you mean "readings"?
             SELECT * FROM (SELECT *, ts + INTERVAL '1 hour' AS h FROM readings) r, generate_series(1, 3)
-              1:72: a JOIN of streams does not run
-                bring the streams together with UNION ALL, then GROUP BY the window
+              1:72: a JOIN of streams needs its condition
+                write a JOIN b ON a.sensor = b.sensor AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '5' SECOND
         "#]],
     );
     check(

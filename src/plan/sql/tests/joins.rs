@@ -1,0 +1,390 @@
+//! Joins: the last row before, all rows around, the same window; what comes out, and what is refused.
+
+use expect_test::expect;
+
+use super::harness::{explain, refused, run_tables};
+
+const TORQUE: &str = "
+    1s   a  1   1
+    5s   a  2   2
+    5s   b  3   3
+    9s   a  4   4";
+
+const PRESSURE: &str = "
+    0s   b  10
+    2s   a  20
+    5s   a  50
+    6s   b  60
+    8s   a  80";
+
+fn run(sql: &str) -> String {
+    run_tables(sql, &[("readings", TORQUE), ("others", PRESSURE)])
+}
+
+fn run_on(join: &str) -> String {
+    run(&format!("SELECT r.ts AS at, r.sensor, r.value, o.ts AS other_at, o.value AS other FROM readings r {join}"))
+}
+
+#[test]
+fn asof_takes_the_last_row_before() {
+    expect![[r#"
+        at  sensor  value  other_at  other
+        5s  a       2.0    5s        50.0
+        5s  b       3.0    0s        10.0
+        9s  a       4.0    8s        80.0
+        unmatched 1
+    "#]]
+    .assert_eq(&run_on("ASOF JOIN others o MATCH_CONDITION (r.ts >= o.ts) ON r.sensor = o.sensor"));
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    -         -
+        5s  a       2.0    2s        20.0
+        5s  b       3.0    0s        10.0
+        9s  a       4.0    8s        80.0
+    "#]]
+    .assert_eq(&run_on("ASOF LEFT JOIN others o MATCH_CONDITION (r.ts > o.ts) ON r.sensor = o.sensor"));
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    0s        10.0
+        5s  a       2.0    5s        50.0
+        5s  b       3.0    5s        50.0
+        9s  a       4.0    8s        80.0
+    "#]]
+    .assert_eq(&run_on("ASOF JOIN others o MATCH_CONDITION (o.ts <= r.ts)"));
+}
+
+#[test]
+fn asof_with_a_tolerance_takes_no_older_row() {
+    let join = |within: &str| {
+        run_on(&format!("ASOF LEFT JOIN others o MATCH_CONDITION (r.ts >= o.ts AND {within}) ON o.sensor = r.sensor"))
+    };
+    let two = join("r.ts - o.ts <= INTERVAL '2' SECOND");
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    -         -
+        5s  a       2.0    5s        50.0
+        5s  b       3.0    -         -
+        9s  a       4.0    8s        80.0
+    "#]]
+    .assert_eq(&two);
+    assert_eq!(join("r.ts <= o.ts + INTERVAL '2' SECOND"), two);
+    assert_eq!(join("o.ts >= r.ts - INTERVAL '2' SECOND"), two);
+}
+
+#[test]
+fn asof_forward_and_nearest() {
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    2s        20.0
+        5s  a       2.0    5s        50.0
+        5s  b       3.0    6s        60.0
+        9s  a       4.0    -         -
+    "#]].assert_eq(&run_on(
+        "ASOF LEFT JOIN others o MATCH_CONDITION (r.ts <= o.ts AND o.ts - r.ts <= INTERVAL '3' SECOND) ON r.sensor = o.sensor",
+    ));
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    2s        20.0
+        5s  a       2.0    5s        50.0
+        5s  b       3.0    6s        60.0
+        9s  a       4.0    8s        80.0
+    "#]]
+    .assert_eq(&run_on(
+        "LEFT ASOF JOIN others o MATCH_CONDITION (NEAREST(r.ts, o.ts, INTERVAL '3' SECOND)) ON r.sensor = o.sensor",
+    ));
+}
+
+#[test]
+fn a_join_takes_every_row_within_reach() {
+    const ON: &str = "JOIN others o ON r.sensor = o.sensor AND o.ts BETWEEN r.ts - INTERVAL '3' SECOND AND r.ts + INTERVAL '1' SECOND";
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    2s        20.0
+        5s  a       2.0    2s        20.0
+        5s  a       2.0    5s        50.0
+        5s  b       3.0    6s        60.0
+        9s  a       4.0    8s        80.0
+        unmatched 1
+    "#]]
+    .assert_eq(&run_on(ON));
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    2s        20.0
+        5s  a       2.0    2s        20.0
+        5s  a       2.0    5s        50.0
+        5s  b       3.0    6s        60.0
+        9s  a       4.0    8s        80.0
+        unmatched 1
+    "#]]
+    .assert_eq(&run_on(&format!("LEFT {ON}")));
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    2s        20.0
+        5s  a       2.0    2s        20.0
+        5s  a       2.0    5s        50.0
+        5s  b       3.0    6s        60.0
+        9s  a       4.0    8s        80.0
+        -   -       -      0s        10.0
+    "#]]
+    .assert_eq(&run_on(&format!("RIGHT {ON}")));
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    2s        20.0
+        5s  a       2.0    2s        20.0
+        5s  a       2.0    5s        50.0
+        5s  b       3.0    6s        60.0
+        9s  a       4.0    8s        80.0
+        -   -       -      0s        10.0
+    "#]]
+    .assert_eq(&run_on(&format!("FULL OUTER {ON}")));
+}
+
+#[test]
+fn windows_are_joined_by_their_edges() {
+    let sql = "WITH one AS (SELECT window_start, window_end, sensor, sum(value) AS torque
+                            FROM TUMBLE(readings, ts, INTERVAL '5' SECOND) GROUP BY window_start, window_end, sensor),
+                    two AS (SELECT window_start, window_end, sensor, max(value) AS pressure
+                            FROM TUMBLE(others, ts, INTERVAL '5' SECOND) GROUP BY window_start, window_end, sensor)
+               SELECT one.window_start, one.window_end, one.sensor, torque, pressure FROM one
+               LEFT JOIN two ON one.window_start = two.window_start AND one.window_end = two.window_end AND one.sensor = two.sensor";
+    expect![[r#"
+        window_start  window_end  sensor  torque  pressure
+        0s            5s          a       1.0     20.0
+        5s            10s         a       6.0     80.0
+        5s            10s         b       3.0     60.0
+        unmatched 1
+    "#]]
+    .assert_eq(&run(sql));
+    expect![[r#"
+        window reads readings
+          group by window_start, window_end, sensor over ts: sum(value)
+        window_2 reads others
+          group by window_start, window_end, sensor over ts: max(value)
+          windows of 5s every 5s, from 1970-01-01T00:00:00Z, closed when the watermark reaches their end
+          rows of closed windows are dropped and counted as late
+          state: one entry per aggregate, group and slice that has rows; 1 slices to a window
+          groups are forgotten when they are in no open window
+        join reads window, window_2
+          joins each row of one with every row of two with the same sensor, window_end: two.window_start = one.window_start
+          a row of one without partner comes out alone
+          a row of two without partner is counted as unmatched
+          state: a row of one until the watermark is 5s past it
+          state: a row of two until the watermark is 5s past it
+          rows behind the watermark are dropped and counted as late
+        select reads join
+          select window_start, window_end, sensor, torque, pressure
+        event times: window_start (up to 5s behind the watermark)
+    "#]].assert_eq(&explain(sql));
+    let using = sql.replace(
+        "ON one.window_start = two.window_start AND one.window_end = two.window_end AND one.sensor = two.sensor",
+        "USING (window_start, window_end, sensor)",
+    );
+    assert_eq!(run(&using), run(sql));
+}
+
+#[test]
+fn joined_rows_are_grouped_by_windows() {
+    let sql = "SELECT window_start, count(*) AS n, max(pressure) AS pressure
+               FROM TUMBLE(pairs, at, INTERVAL '5' SECOND) GROUP BY window_start";
+    let sql = format!(
+        "WITH pairs AS (SELECT r.ts AS at, o.value AS pressure FROM readings r
+         ASOF JOIN others o MATCH_CONDITION (r.ts >= o.ts) ON r.sensor = o.sensor) {sql}"
+    );
+    expect![[r#"
+        window_start  n  pressure
+        5s            3  80.0
+        unmatched 1
+    "#]]
+    .assert_eq(&run(&sql));
+}
+
+#[test]
+fn conditions_on_one_side_and_on_both() {
+    expect![[r#"
+        at  sensor  value  other_at  other
+        5s  a       2.0    5s        50.0
+        unmatched 3
+        filtered 4
+    "#]].assert_eq(&run_on(
+        "JOIN others o ON r.sensor = o.sensor AND o.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts AND o.value > 10 AND r.value * 10 < o.value WHERE r.n < 4",
+    ));
+    expect![[r#"
+        at  sensor  value  other_at  other
+        1s  a       1.0    -         -
+        5s  a       2.0    2s        20.0
+        5s  b       3.0    0s        10.0
+        9s  a       4.0    2s        20.0
+        filtered 3
+    "#]]
+    .assert_eq(&run_on(
+        "ASOF LEFT JOIN others o MATCH_CONDITION (r.ts >= o.ts) ON upper(r.sensor) = upper(o.sensor) AND o.value < 50",
+    ));
+}
+
+#[test]
+fn explain_tells_what_is_kept_and_why() {
+    expect![[r#"
+        join reads readings, others
+          joins each row of r with the last row of o with the same sensor: o.ts at most r.ts
+          a row of r without partner comes out alone
+          state: a row of r until the watermark is past it
+          state: the last row of o for each sensor for ever, of at most 1000000; rows of more are counted as too_many_keys
+          rows behind the watermark are dropped and counted as late
+        select reads join
+          select ts, value_2 AS value
+        event times: ts
+    "#]].assert_eq(&explain(
+        "SELECT r.ts, o.value FROM readings r ASOF LEFT JOIN others o MATCH_CONDITION (r.ts >= o.ts) ON r.sensor = o.sensor",
+    ));
+    expect![[r#"
+        join reads readings, others
+          joins each row of r with every row of o with the same n: o.ts from r.ts - 5s to r.ts + 1s
+          a row of r without partner is counted as unmatched
+          a row of o without partner is counted as unmatched
+          state: a row of r until the watermark is 1s past it
+          state: a row of o until the watermark is 6s past it
+          rows behind the watermark are dropped and counted as late
+        select reads join
+          select ts, sensor, value, n, value_2 AS v
+        event times: ts (up to 1s behind the watermark)
+    "#]].assert_eq(&explain(
+        "SELECT r.*, o.value AS v FROM readings r JOIN others o ON r.n = o.n AND o.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts + INTERVAL '1' SECOND",
+    ));
+    expect![[r#"
+        prepare reads readings
+          select ts, value, upper(sensor) AS key
+        join reads prepare, others
+          joins each row of r with every row of o with the same key = sensor: o.ts = r.ts
+          a row of r without partner is counted as unmatched
+          a row of o without partner is counted as unmatched
+          state: a row of r until the watermark is past it
+          state: a row of o until the watermark is past it
+          rows behind the watermark are dropped and counted as late
+        select reads join
+          select ts, value_2 AS v
+        event times: ts
+    "#]]
+    .assert_eq(&explain(
+        "SELECT r.ts, o.value AS v FROM readings r JOIN others o ON r.ts = o.ts AND upper(r.sensor) = o.sensor",
+    ));
+}
+
+fn refusals<const N: usize>(joins: [&str; N]) -> String {
+    joins
+        .map(|join| {
+            let told = refused(&format!("SELECT r.ts FROM readings r\n{join}"));
+            format!("{join}\n{}", told.lines().map(|l| format!("  {l}\n")).collect::<String>())
+        })
+        .join("")
+}
+
+#[test]
+fn joins_without_bound_are_refused_with_one() {
+    expect![[r#"
+        JOIN others o ON r.sensor = o.sensor
+          2:18: a JOIN of streams without a bound of time would have to keep every row for ever
+            add AND o.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts + INTERVAL '5' SECOND
+        JOIN others o ON o.ts >= r.ts AND r.sensor = o.sensor
+          2:18: a JOIN of streams without a bound of time would have to keep every row for ever
+            add AND o.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts + INTERVAL '5' SECOND
+        JOIN others o ON true
+          2:1: a JOIN of streams without a bound of time would have to keep every row for ever
+            add AND o.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts + INTERVAL '5' SECOND
+        JOIN others o USING (sensor)
+          2:1: a JOIN of streams without a bound of time would have to keep every row for ever
+            add AND o.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts + INTERVAL '5' SECOND
+        CROSS JOIN others o
+          2:12: this JOIN would bring every row of one stream together with every row of another
+            write a JOIN b ON a.sensor = b.sensor AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '5' SECOND
+        NATURAL JOIN others o
+          2:14: a JOIN of streams needs its condition
+            write a JOIN b ON a.sensor = b.sensor AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '5' SECOND
+        JOIN others o
+          2:6: a JOIN of streams needs its condition
+            write a JOIN b ON a.sensor = b.sensor AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '5' SECOND
+        , others o WHERE r.ts = o.ts
+          2:3: a JOIN of streams needs its condition
+            write a JOIN b ON a.sensor = b.sensor AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '5' SECOND
+        JOIN (SELECT max(ts) AS t, sensor FROM TUMBLE(others, ts, INTERVAL '1' DAY) GROUP BY window_start, sensor) o ON r.ts = o.t
+          2:113: a JOIN of streams without a bound of time would have to keep every row for ever
+            its right side has no event time: pass one on unchanged
+        LEFT SEMI JOIN others o ON r.ts = o.ts
+          2:16: this JOIN would bring every row of one stream together with every row of another
+            write a JOIN b ON a.sensor = b.sensor AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '5' SECOND
+    "#]].assert_eq(&refusals([
+        "JOIN others o ON r.sensor = o.sensor",
+        "JOIN others o ON o.ts >= r.ts AND r.sensor = o.sensor",
+        "JOIN others o ON true",
+        "JOIN others o USING (sensor)",
+        "CROSS JOIN others o",
+        "NATURAL JOIN others o",
+        "JOIN others o",
+        ", others o WHERE r.ts = o.ts",
+        "JOIN (SELECT max(ts) AS t, sensor FROM TUMBLE(others, ts, INTERVAL '1' DAY) GROUP BY window_start, sensor) o ON r.ts = o.t",
+        "LEFT SEMI JOIN others o ON r.ts = o.ts",
+    ]));
+}
+
+#[test]
+fn asof_joins_that_cannot_run_are_refused() {
+    expect![[r#"
+        ASOF JOIN others o ON r.sensor = o.sensor
+          2:1: ASOF JOIN does not say which row is taken
+            write a ASOF JOIN b MATCH_CONDITION (a.ts >= b.ts) ON a.sensor = b.sensor
+        ASOF JOIN others o MATCH_CONDITION (r.ts >= o.ts) USING (sensor)
+          2:51: USING does not go with MATCH_CONDITION
+            write the columns with ON: ON a.sensor = b.sensor
+        ASOF JOIN others o MATCH_CONDITION r.ts >= o.ts
+          2:1: ASOF JOIN does not say which row is taken
+            write a ASOF JOIN b MATCH_CONDITION (a.ts >= b.ts) ON a.sensor = b.sensor
+        ASOF JOIN others o MATCH_CONDITION (r.ts <= o.ts) ON r.sensor = o.sensor
+          2:37: without a bound a row could wait for ever for one that comes after it
+            say how far: MATCH_CONDITION (r.ts <= o.ts AND o.ts - r.ts <= INTERVAL '5' SECOND)
+        ASOF JOIN others o MATCH_CONDITION (NEAREST(r.ts, o.ts)) ON r.sensor = o.sensor
+          2:45: without a bound a row could wait for ever for a nearer one
+            say how near: NEAREST(r.ts, o.ts, INTERVAL '5' SECOND)
+        ASOF JOIN others o MATCH_CONDITION (r.n >= o.n) ON r.sensor = o.sensor
+          2:37: MATCH_CONDITION compares the event times of both sides
+            write MATCH_CONDITION (r.ts >= o.ts), and other conditions behind ON
+        ASOF JOIN others o MATCH_CONDITION (r.ts >= r.ts) ON r.sensor = o.sensor
+          2:37: MATCH_CONDITION compares the event times of both sides
+            write MATCH_CONDITION (r.ts >= o.ts), and other conditions behind ON
+        ASOF JOIN others o MATCH_CONDITION (r.ts >= o.ts AND r.ts - o.ts <= INTERVAL '-1' SECOND)
+          2:37: no two rows can be joined: the time is to be after and before what it cannot both be
+            exchange the two bounds
+        ASOF RIGHT JOIN others o MATCH_CONDITION (r.ts >= o.ts)
+          2:43: ASOF RIGHT JOIN does not run: it looks for one row for each of the left
+            exchange the tables and write ASOF LEFT JOIN
+        ASOF LEFT JOIN others o MATCH_CONDITION (r.ts >= o.ts) ON r.value > 0
+          2:59: "r.value > CAST(0 AS DOUBLE)" is no condition that an ASOF JOIN can look partners up by
+            write it in WHERE, or behind a JOIN that puts out no rows alone
+        ASOF JOIN others o MATCH_CONDITION (r.ts >= o.ts) ON r.value > o.value
+          2:54: "r.value > o.value" is no condition that an ASOF JOIN can look partners up by
+            write it in WHERE, or behind a JOIN that puts out no rows alone
+        JOIN others o ON r.ts = o.ts WHERE NEAREST(r.ts, o.ts)
+          2:36: there is no function "nearest"
+            did you mean "greatest"?
+        FULL JOIN others o ON r.ts = o.ts AND r.value < o.value
+          2:39: "r.value < o.value" is no condition that a FULL JOIN can look partners up by
+            write it in WHERE, or behind a JOIN that puts out no rows alone
+        RIGHT JOIN others o USING (ts)
+          2:21: which side a column of USING is of is not clear where a RIGHT JOIN has no left row
+            write ON a.sensor = b.sensor, and SELECT coalesce(a.sensor, b.sensor)
+    "#]]
+    .assert_eq(&refusals([
+        "ASOF JOIN others o ON r.sensor = o.sensor",
+        "ASOF JOIN others o MATCH_CONDITION (r.ts >= o.ts) USING (sensor)",
+        "ASOF JOIN others o MATCH_CONDITION r.ts >= o.ts",
+        "ASOF JOIN others o MATCH_CONDITION (r.ts <= o.ts) ON r.sensor = o.sensor",
+        "ASOF JOIN others o MATCH_CONDITION (NEAREST(r.ts, o.ts)) ON r.sensor = o.sensor",
+        "ASOF JOIN others o MATCH_CONDITION (r.n >= o.n) ON r.sensor = o.sensor",
+        "ASOF JOIN others o MATCH_CONDITION (r.ts >= r.ts) ON r.sensor = o.sensor",
+        "ASOF JOIN others o MATCH_CONDITION (r.ts >= o.ts AND r.ts - o.ts <= INTERVAL '-1' SECOND)",
+        "ASOF RIGHT JOIN others o MATCH_CONDITION (r.ts >= o.ts)",
+        "ASOF LEFT JOIN others o MATCH_CONDITION (r.ts >= o.ts) ON r.value > 0",
+        "ASOF JOIN others o MATCH_CONDITION (r.ts >= o.ts) ON r.value > o.value",
+        "JOIN others o ON r.ts = o.ts WHERE NEAREST(r.ts, o.ts)",
+        "FULL JOIN others o ON r.ts = o.ts AND r.value < o.value",
+        "RIGHT JOIN others o USING (ts)",
+    ]));
+}
