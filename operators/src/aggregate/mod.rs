@@ -24,12 +24,12 @@ mod range;
 mod rows;
 mod share;
 mod slope;
-mod stddev;
+pub(crate) mod stddev;
 mod sum;
 mod summary;
 mod tally;
 mod tdigest;
-mod values;
+pub(crate) mod values;
 
 use std::any::Any;
 use std::collections::BTreeSet;

@@ -15,22 +15,24 @@ use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to
 
 /// Moments of the values of one slot.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Moments {
+pub(crate) struct Moments {
     count: f64,
     mean: f64,
     squares: f64,
 }
 
 impl Moments {
+    /// Takes one more value.
     #[inline]
-    fn add(&mut self, value: f64) {
+    pub(crate) fn add(&mut self, value: f64) {
         self.count += 1.0;
         let delta = value - self.mean;
         self.mean += delta / self.count;
         self.squares += delta * (value - self.mean);
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Takes the values of `other`.
+    pub(crate) fn merge(&mut self, other: &Self) {
         if other.count == 0.0 {
             return;
         }
@@ -43,6 +45,16 @@ impl Moments {
         self.mean += delta * (other.count / count);
         self.squares += other.squares + delta * delta * (self.count * other.count / count);
         self.count = count;
+    }
+
+    /// The standard deviation, `less` taken from the number of values before dividing.
+    pub(crate) fn deviation(&self, less: f64) -> Option<f64> {
+        self.variance(less).map(f64::sqrt)
+    }
+
+    /// Its square.
+    pub(crate) fn variance(&self, less: f64) -> Option<f64> {
+        (self.count > less).then(|| self.squares / (self.count - less))
     }
 }
 
@@ -112,9 +124,10 @@ impl Partial for Stddev {
     }
 
     fn emit(&self) -> Result<ArrayRef> {
-        let less = self.less;
-        let variance = |m: &Moments| (m.count > less).then(|| m.squares / (m.count - less));
-        let spread = |m: &Moments| variance(m).map(|variance| if self.squared { variance } else { variance.sqrt() });
+        let spread = |moments: &Moments| match self.squared {
+            true => moments.variance(self.less),
+            false => moments.deviation(self.less),
+        };
         Ok(Arc::new(self.moments.iter().map(spread).collect::<Float64Array>()))
     }
 

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::Rows;
 
 /// Whether values of this type have an order that is kept here.
-pub(super) fn is_ordered(data_type: &DataType) -> bool {
+pub(crate) fn is_ordered(data_type: &DataType) -> bool {
     data_type.is_integer()
         || matches!(data_type, DataType::Float32 | DataType::Float64 | DataType::Boolean)
         || matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
@@ -24,7 +24,7 @@ pub(super) fn is_ordered(data_type: &DataType) -> bool {
 }
 
 /// The form in which values of an ordered type are kept.
-pub(super) fn kept_type(data_type: &DataType) -> DataType {
+pub(crate) fn kept_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
         DataType::Float32 | DataType::Float64 => DataType::Float64,
@@ -35,7 +35,7 @@ pub(super) fn kept_type(data_type: &DataType) -> DataType {
 }
 
 /// One form of value.
-pub(super) trait Kept: 'static + Send + Debug + Clone {
+pub(crate) trait Kept: 'static + Send + Debug + Clone {
     /// The value as it is kept.
     type Value: Clone + Default + Debug + Send + Serialize + DeserializeOwned;
     /// The value as it is looked at.
@@ -57,7 +57,7 @@ macro_rules! numbers {
     ($($(#[doc = $doc:literal])* $name:ident: $native:ty, $kind:ty, $array:ty, $before:expr;)*) => {$(
         $(#[doc = $doc])*
         #[derive(Clone, Debug)]
-        pub(super) struct $name;
+        pub(crate) struct $name;
 
         impl Kept for $name {
             type Value = $native;
@@ -99,7 +99,7 @@ numbers! {
 
 /// Text, ordered by its bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Text;
+pub(crate) struct Text;
 
 impl Kept for Text {
     type Value = String;

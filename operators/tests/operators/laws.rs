@@ -44,7 +44,9 @@ fn more_subjects() -> Vec<(&'static str, PlannedOperator)> {
         ("align", "period = \"1s\"\nmax_gap = \"4s\"\nfill = \"linear\"\nsensors = { a = \"oven1.temperature\", b = \"door\" }"),
     ]
     .map(|(kind, options)| (kind, plan(kind, options, LOOPS).expect("the options are right")))
-    .into()
+    .into_iter()
+    .chain(crate::over::subjects())
+    .collect()
 }
 
 /// Kinds that take readings as they come.

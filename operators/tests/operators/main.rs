@@ -11,6 +11,7 @@ mod hysteresis;
 mod joins;
 mod kit;
 mod laws;
+mod over;
 mod pid;
 mod rate;
 mod resample;

@@ -126,13 +126,13 @@ impl Lowering<'_> {
     }
 
     /// An expression for people.
-    fn sql(&self, expr: &Expr, relation: &Relation) -> String {
+    pub(super) fn sql(&self, expr: &Expr, relation: &Relation) -> String {
         let simple = relation.df_schema().and_then(|schema| simplify(expr, &schema));
         sql_of(simple.as_ref().unwrap_or(expr))
     }
 
     /// What a function is called with, for people.
-    fn told(&self, function: &AggregateFunction, args: &[Expr], relation: &Relation) -> String {
+    pub(super) fn told(&self, function: &AggregateFunction, args: &[Expr], relation: &Relation) -> String {
         let shown = match function {
             AggregateFunction::Percentile { .. } => 1,
             _ => args.len(),
@@ -141,7 +141,7 @@ impl Lowering<'_> {
     }
 
     /// Our aggregate of this name, and the columns it reads.
-    fn function(
+    pub(super) fn function(
         &self,
         name: &str,
         word: &str,

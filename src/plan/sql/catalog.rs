@@ -12,6 +12,7 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPl
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
 use super::plant_aggregate::plant_aggregates;
+use super::series;
 use super::window_call::WindowFunctions;
 use super::{Table, asof};
 
@@ -20,6 +21,7 @@ pub(super) struct Catalog<'a> {
     tables: &'a [Table],
     scalars: BTreeMap<String, Arc<ScalarUDF>>,
     aggregates: BTreeMap<String, Arc<AggregateUDF>>,
+    over: BTreeMap<String, Arc<WindowUDF>>,
     expressions: Vec<Arc<dyn ExprPlanner>>,
     relations: Vec<Arc<dyn RelationPlanner>>,
     options: ConfigOptions,
@@ -41,10 +43,15 @@ impl<'a> Catalog<'a> {
                 aggregates.insert(name.to_owned(), Arc::clone(&function));
             }
         }
+        // Ours come last, so that they are taken where both know a name.
+        let standard = SessionStateDefaults::default_window_functions().into_iter();
+        let over = standard.chain(series::declarations()).map(|function| (function.name().to_owned(), function));
+        let over = over.collect();
         Self {
             tables,
             scalars,
             aggregates,
+            over,
             expressions: SessionStateDefaults::default_expr_planners(),
             relations: vec![Arc::new(WindowFunctions)],
             options: options(),
@@ -89,8 +96,8 @@ impl ContextProvider for Catalog<'_> {
         self.aggregates.get(name).cloned()
     }
 
-    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.over.get(name).cloned()
     }
 
     fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
@@ -114,6 +121,6 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        self.over.keys().cloned().collect()
     }
 }

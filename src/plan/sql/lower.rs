@@ -94,6 +94,7 @@ impl<'a> Lowering<'a> {
             },
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Union(_) => self.union(plan),
             _ => Err(self.refused(plan)),
         }

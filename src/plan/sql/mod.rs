@@ -6,7 +6,7 @@
 //!
 //! DataFusion, unchanged, parses and plans: names, types, coercions, functions. Windows come to it as table functions
 //! (`window_call`). Its plan is lowered to our operators (`lower`): projections and filters to `expression`, windowed aggregates
-//! to the window operator. What cannot run as a stream is refused at the words that ask for it, with the nearest form that can.
+//! to the window operator, `OVER` to its own (`over`, `series`). What cannot run as a stream is refused at the words that ask for it, with the nearest form that can.
 
 mod aggregate;
 mod aggregate_call;
@@ -15,13 +15,16 @@ mod assign;
 mod catalog;
 mod expression;
 mod flink;
+mod interval;
 mod join;
 mod join_condition;
 mod lower;
 mod plant_aggregate;
 mod quality;
+mod over;
 mod refuse;
 mod relation;
+mod series;
 #[cfg(test)]
 mod tests;
 mod text;

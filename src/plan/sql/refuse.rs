@@ -6,14 +6,15 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint,
-    JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor, Visit, Visitor,
+    DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Join,
+    JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor,
+    Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use lineside_model::{Problem, Problems};
 
 use super::text::SqlText;
-use super::window_call;
+use super::{series, window_call};
 
 /// The one `SELECT` of the text, if it can run as a stream as far as the text tells.
 pub(super) fn one_select(text: &SqlText) -> Result<Statement, Problems> {
@@ -166,6 +167,20 @@ impl Refusals<'_> {
         }
     }
 
+    /// Functions of a series stand before `OVER`, and take every row.
+    fn series(&mut self, function: &Function) {
+        let name = function.name.to_string().to_lowercase();
+        let Some(kind) = series::find(&name) else { return };
+        if function.over.is_none() {
+            let message = format!("{name} needs OVER: it goes from row to row in the order of time");
+            let hint = format!("write {} OVER (PARTITION BY … ORDER BY …)", kind.usage);
+            self.refuse(function.name.span(), &name, &message, &hint);
+        } else if function.filter.is_some() {
+            let message = format!("{name} takes every row, it cannot leave some out by FILTER");
+            self.refuse(function.name.span(), &name, &message, "write CASE WHEN … THEN … END as its argument");
+        }
+    }
+
     fn group_by(&mut self, group_by: &GroupByExpr) {
         const HINT: &str = "write one query for each grouping";
         match group_by {
@@ -245,9 +260,6 @@ impl Visitor for Refusals<'_> {
             }
             [_, second, ..] => self.refuse(second.span(), "from", "a JOIN of streams needs its condition", JOIN_HINT),
         }
-        if select.qualify.is_some() || !select.named_window.is_empty() {
-            self.refuse(Span::empty(), "window", OVER, OVER_HINT);
-        }
         if select.into.is_some() || select.top.is_some() || !select.lateral_views.is_empty() {
             self.refuse(Span::empty(), "select", "clauses of other SQL dialects do not run", "write a plain SELECT");
         }
@@ -258,9 +270,7 @@ impl Visitor for Refusals<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
             Expr::Function(function) => {
-                if function.over.is_some() {
-                    self.refuse(function.name.span(), "over", OVER, OVER_HINT);
-                }
+                self.series(function);
                 if let FunctionArguments::List(list) = &function.args {
                     let counts = function.name.to_string().eq_ignore_ascii_case("count");
                     if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) && !counts {
@@ -285,5 +295,3 @@ impl Visitor for Refusals<'_> {
 }
 
 const JOIN_HINT: &str = "write a JOIN b ON a.sensor = b.sensor AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '5' SECOND";
-const OVER: &str = "OVER is not built for streams";
-const OVER_HINT: &str = "use HOP(…) with GROUP BY for sliding windows";

@@ -1,15 +1,13 @@
-//! Keys and other columns in a snapshot: as an Arrow IPC stream, whose layout does not change with ours, behind a checksum, because the reader
-//! of such streams panics on damaged ones.
+//! Keys and other columns in a snapshot: rows with a column for each.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 use lineside_model::{Error, Result};
 
 use super::{Keys, keys, stored_type};
+use crate::saved_rows;
 
 /// Keys numbered in the order of the rows of `columns`, which are all different.
 ///
@@ -47,14 +45,12 @@ pub(crate) fn load(bytes: &[u8], types: &[DataType]) -> Result<Box<dyn Keys>> {
     numbered(types, &columns, columns.first().map_or(0, |column| column.len()))
 }
 
-/// Columns of these types as an Arrow IPC stream.
+/// Columns of these types as bytes.
 pub(crate) fn save_columns(columns: &[ArrayRef], types: &[DataType]) -> Result<Vec<u8>> {
     let field = |(n, data_type): (usize, &DataType)| Field::new(format!("key{n}"), data_type.clone(), true);
     let schema = Arc::new(Schema::new(types.iter().enumerate().map(field).collect::<Vec<_>>()));
-    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
-    writer.write(&RecordBatch::try_new(SchemaRef::clone(&schema), columns.to_vec())?)?;
-    let stream = writer.into_inner()?;
-    Ok([checksum(&stream).to_le_bytes().as_slice(), &stream].concat())
+    let rows = RecordBatch::try_new(SchemaRef::clone(&schema), columns.to_vec())?;
+    saved_rows::save(&schema, [&rows])
 }
 
 /// What [`save_columns`] gave.
@@ -62,21 +58,11 @@ pub(crate) fn save_columns(columns: &[ArrayRef], types: &[DataType]) -> Result<V
 /// # Errors
 /// If the bytes are not such columns, or columns of other types.
 pub(crate) fn load_columns(bytes: &[u8], types: &[DataType]) -> Result<Vec<ArrayRef>> {
-    let damaged = || Error::data("saved state is damaged: its columns are unreadable");
-    let (sum, stream) = bytes.split_first_chunk().ok_or_else(damaged)?;
-    if u64::from_le_bytes(*sum) != checksum(stream) {
-        return Err(damaged());
-    }
-    let mut reader = StreamReader::try_new(stream, None).map_err(|e| damaged().caused_by(e))?;
-    if !reader.schema().fields().iter().map(|field| field.data_type()).eq(types) {
+    let (saved, batches) = saved_rows::load(bytes)?;
+    if !saved.fields().iter().map(|field| field.data_type()).eq(types) {
         return Err(Error::user("saved state has columns of other types")
             .hint("the pipeline was changed since the state was saved; start it with an empty state directory"));
     }
-    let batch = reader.next().ok_or_else(damaged)?.map_err(|e| damaged().caused_by(e))?;
-    Ok(batch.columns().to_vec())
-}
-
-/// FNV-1a, 64 bits: it notices damage, not malice.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let rows = batches.first().ok_or_else(|| Error::data("saved state is damaged: its columns are missing"))?;
+    Ok(rows.columns().to_vec())
 }

@@ -3,6 +3,7 @@
 mod aggregates;
 mod harness;
 mod joins;
+mod over;
 mod refused;
 mod select;
 mod windows;

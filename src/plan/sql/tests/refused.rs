@@ -203,7 +203,6 @@ fn joins_and_subqueries_in_expressions_are_refused() {
             "SELECT * FROM readings WHERE value > (SELECT avg(value) FROM others)",
             "SELECT * FROM readings r WHERE EXISTS (SELECT 1 FROM others o WHERE o.sensor = r.sensor)",
             "SELECT * FROM readings WHERE sensor IN (SELECT sensor FROM others)",
-            "SELECT avg(value) OVER (PARTITION BY sensor) FROM readings",
             "WITH RECURSIVE a AS (SELECT * FROM readings) SELECT * FROM a",
             "SELECT unnest([1, 2]) FROM readings",
         ],
@@ -223,9 +222,6 @@ fn joins_and_subqueries_in_expressions_are_refused() {
             SELECT * FROM readings WHERE sensor IN (SELECT sensor FROM others)
               1:30: a subquery in an expression would compare a stream with a stream
                 write the subquery in FROM or WITH
-            SELECT avg(value) OVER (PARTITION BY sensor) FROM readings
-              1:8: OVER is not built for streams
-                use HOP(…) with GROUP BY for sliding windows
             WITH RECURSIVE a AS (SELECT * FROM readings) SELECT * FROM a
               1:6: a recursive query does not end on a stream
                 write WITH without it
@@ -386,6 +382,148 @@ fn aggregates_that_are_not_built_are_named() {
               1:8: count takes one column
         "#]],
     );
+}
+
+#[test]
+fn over_goes_forward_in_time_and_looks_back() {
+    let calls = [
+        "avg(value) OVER (PARTITION BY sensor)",
+        "avg(value) OVER (ORDER BY ts DESC)",
+        "avg(value) OVER (ORDER BY value)",
+        "avg(value) OVER (ORDER BY ts, n)",
+        "avg(value) OVER (ORDER BY date_trunc('minute', ts))",
+        "avg(value) OVER (ORDER BY ts ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING)",
+        "avg(value) OVER (ORDER BY ts ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING)",
+        "avg(value) OVER (ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)",
+        "avg(value) OVER (ORDER BY ts GROUPS 3 PRECEDING)",
+        "avg(value) OVER (ORDER BY ts ROWS 2000000 PRECEDING)",
+        "avg(value) OVER (ORDER BY ts ROWS -1 PRECEDING)",
+        "avg(value) OVER (ORDER BY ts RANGE INTERVAL '1' MONTH PRECEDING)",
+        "avg(value) OVER (ORDER BY ts RANGE INTERVAL '-1' SECOND PRECEDING)",
+        "avg(value) OVER (ORDER BY ts RANGE 10 PRECEDING)",
+        "avg(value) OVER w",
+        "avg(sensor) OVER (ORDER BY ts)",
+        "count(DISTINCT sensor) OVER (ORDER BY ts)",
+        "median(value) OVER (ORDER BY ts)",
+        "array_agg(value) OVER (ORDER BY ts)",
+        "first_value(value) RESPECT NULLS OVER (ORDER BY ts)",
+        "lag(value, n) OVER (ORDER BY ts)",
+        "lag(value, -1) OVER (ORDER BY ts)",
+        "lag(value, 2000000) OVER (ORDER BY ts)",
+        "lag(value, 1, 0) OVER (ORDER BY ts)",
+        "lag([n]) OVER (ORDER BY ts)",
+        "lag(value) FILTER (WHERE n > 1) OVER (ORDER BY ts)",
+        "lag(value) OVER (PARTITION BY sensor)",
+        "lag(value)",
+        "lead(value) OVER (ORDER BY ts)",
+        "rank() OVER (ORDER BY ts)",
+        "ntile(4) OVER (ORDER BY ts)",
+        "nth_value(value, 2) OVER (ORDER BY ts)",
+        "lagg(value) OVER (ORDER BY ts)",
+    ];
+    let told = calls.map(|call| {
+        let told = refused(&format!("SELECT {call} AS a FROM readings"));
+        format!("{call}\n{}", told.lines().map(|l| format!("  {l}\n")).collect::<String>())
+    });
+    expect![[r#"
+        avg(value) OVER (PARTITION BY sensor)
+          1:8: avg OVER without ORDER BY would take in the whole stream, which has no end
+            write OVER (PARTITION BY … ORDER BY ts)
+        avg(value) OVER (ORDER BY ts DESC)
+          1:8: avg OVER goes forward in time, a stream cannot be read backwards
+            leave out DESC
+        avg(value) OVER (ORDER BY value)
+          1:8: avg OVER goes in the order of event time, no other order of a stream is ever complete
+            write ORDER BY one of the event times there are: ts
+        avg(value) OVER (ORDER BY ts, n)
+          1:8: avg OVER goes by event time alone; rows of one time go in order of arrival
+            write ORDER BY ts and nothing more
+        avg(value) OVER (ORDER BY date_trunc('minute', ts))
+          1:8: avg OVER goes in the order of event time, no other order of a stream is ever complete
+            write ORDER BY one of the event times there are: ts
+        avg(value) OVER (ORDER BY ts ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING)
+          1:8: avg OVER would wait for rows that follow
+            end the frame at the row: BETWEEN … PRECEDING AND CURRENT ROW
+        avg(value) OVER (ORDER BY ts ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING)
+          1:8: avg OVER has a frame that ends before the row
+            end the frame at the row: BETWEEN … PRECEDING AND CURRENT ROW
+        avg(value) OVER (ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+          1:8: avg OVER would wait for rows that follow
+            end the frame at the row: BETWEEN … PRECEDING AND CURRENT ROW
+        avg(value) OVER (ORDER BY ts GROUPS 3 PRECEDING)
+          1:37: avg OVER has a frame of GROUPS, which does not run on a stream
+            count rows by ROWS, or time by RANGE
+        avg(value) OVER (ORDER BY ts ROWS 2000000 PRECEDING)
+          1:8: a frame of 2000000 rows is too long, at most 1000000 are kept
+            take a shorter frame, or HOP(…) with GROUP BY
+        avg(value) OVER (ORDER BY ts ROWS -1 PRECEDING)
+          1:37: invalid window frame: frame offsets for ROWS / GROUPS must be non negative integers
+        avg(value) OVER (ORDER BY ts RANGE INTERVAL '1' MONTH PRECEDING)
+          1:37: months and years differ in length
+            write RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW
+        avg(value) OVER (ORDER BY ts RANGE INTERVAL '-1' SECOND PRECEDING)
+          1:8: a frame of -1s would begin after the row
+            leave out the sign
+        avg(value) OVER (ORDER BY ts RANGE 10 PRECEDING)
+          1:37: months and years differ in length
+            write RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW
+        avg(value) OVER w
+          1:24: the window w is not defined!
+        avg(sensor) OVER (ORDER BY ts)
+          1:8: "avg" does not take String
+            CAST the argument, or take another
+        count(DISTINCT sensor) OVER (ORDER BY ts)
+          1:8: count OVER would have to keep every different value of its frame
+            leave out DISTINCT, or use HOP(…) with GROUP BY
+        median(value) OVER (ORDER BY ts)
+          1:8: median does not slide from row to row
+            use HOP(…) with GROUP BY, or one of: count, sum, avg, min, max, stddev, stddev_pop, var, var_pop, first_value, last_value
+        array_agg(value) OVER (ORDER BY ts)
+          1:8: aggregate array_agg is not built for streams
+            there are: count, sum, avg, min, max, bool_and, bool_or, stddev, stddev_pop, var_samp, var_pop, first_value, last_value, median, percentile_cont, approx_median, approx_percentile_cont, spread, value_range, delta, rate_of_change, slope, counter_increase, twa, time_weighted_avg, integral, ewma, duration_in, duration_in_state, percent_good, mode, corr, covar_samp, covar_pop, regr_slope, regr_intercept, regr_count, regr_r2, regr_avgx, regr_avgy, regr_sxx, regr_syy, regr_sxy
+        first_value(value) RESPECT NULLS OVER (ORDER BY ts)
+          1:27: aggregates leave out nulls
+            leave out RESPECT NULLS
+        lag(value, n) OVER (ORDER BY ts)
+          1:8: lag: the number of rows is a whole number from 0, and the same for all rows
+            write lag(value, 1) OVER (PARTITION BY … ORDER BY …)
+        lag(value, -1) OVER (ORDER BY ts)
+          1:8: lag: the number of rows is a whole number from 0
+            write lag(value, 1) OVER (PARTITION BY … ORDER BY …)
+        lag(value, 2000000) OVER (ORDER BY ts)
+          1:8: lag: lag reaches 2000000 rows back, at most 1000000 are kept
+            join the stream with itself by time, or take fewer rows
+        lag(value, 1, 0) OVER (ORDER BY ts)
+          1:8: lag: it takes 1 to 2 arguments, found 3
+            write lag(value, 1) OVER (PARTITION BY … ORDER BY …)
+        lag([n]) OVER (ORDER BY ts)
+          1:8: lag: lag does not work on List(Int64)
+            use a column of numbers, text, booleans, dates or timestamps, or CAST it to one
+        lag(value) FILTER (WHERE n > 1) OVER (ORDER BY ts)
+          1:8: lag takes every row, it cannot leave some out by FILTER
+            write CASE WHEN … THEN … END as its argument
+        lag(value) OVER (PARTITION BY sensor)
+          1:8: lag OVER without ORDER BY would take in the whole stream, which has no end
+            write OVER (PARTITION BY … ORDER BY ts)
+        lag(value)
+          1:8: lag needs OVER: it goes from row to row in the order of time
+            write lag(value, 1) OVER (PARTITION BY … ORDER BY …)
+        lead(value) OVER (ORDER BY ts)
+          1:8: lead looks at rows that are still to come
+            compare a row with the one before it: lag(value)
+        rank() OVER (ORDER BY ts)
+          1:8: rank compares a row with all others, and a stream is never complete
+            aggregate by a window
+        ntile(4) OVER (ORDER BY ts)
+          1:8: ntile compares a row with all others, and a stream is never complete
+            aggregate by a window
+        nth_value(value, 2) OVER (ORDER BY ts)
+          1:8: nth_value is not built for streams
+            there are lag, row_number and the aggregates
+        lagg(value) OVER (ORDER BY ts)
+          1:8: there is no function "lagg"
+            did you mean "lag"?
+    "#]].assert_eq(&told.join(""));
 }
 
 #[test]
