@@ -97,7 +97,11 @@ impl Dice {
 }
 
 fn plan(workers: usize) -> Plan {
-    let text = PIPELINE.replace("WORKERS", &workers.to_string());
+    plan_of(PIPELINE, workers)
+}
+
+fn plan_of(pipeline: &str, workers: usize) -> Plan {
+    let text = pipeline.replace("WORKERS", &workers.to_string());
     let config = Config::parse(Path::new("simulated.toml"), text, &|_| None).unwrap_or_else(|e| panic!("{e}"));
     build(&config, &Registries::BUILD).unwrap_or_else(|e| panic!("{e}"))
 }
@@ -190,6 +194,87 @@ fn any_schedule_any_cut_any_number_of_workers_and_any_restart_give_the_same_rows
         let got = simulate(plan, &mut dice, false);
         assert_eq!(got, expected, "seed {seed}, {} workers", plan.workers);
     }
+}
+
+/// Overlapping windows over one source, all by sensor, so that they share their slices.
+const OVERLAPPING: [(&str, &str); 5] = [
+    (
+        "seconds",
+        "SELECT window_start, sensor, count(*) AS n, sum(value) AS total FROM TUMBLE(press, ts, INTERVAL '1' SECOND)",
+    ),
+    (
+        "sliding",
+        "SELECT window_start, sensor, max(value) AS high FROM HOP(press, ts, INTERVAL '3' SECOND, INTERVAL '10' SECOND)",
+    ),
+    (
+        "tens",
+        "SELECT window_start, sensor, median(value) AS middle FROM TUMBLE(press, ts, INTERVAL '10' SECOND, INTERVAL '1' SECOND)",
+    ),
+    (
+        "good",
+        "SELECT window_start, sensor, avg(value) AS mean FROM TUMBLE(press, ts, INTERVAL '2' SECOND) WHERE value > 10",
+    ),
+    (
+        "better",
+        "SELECT window_end, sensor, avg(value) AS mean FROM TUMBLE(press, ts, INTERVAL '7' SECOND) WHERE value > 10",
+    ),
+];
+
+fn overlapping(queries: &[(&str, &str)]) -> String {
+    let source = PIPELINE.split_once("[source.oven]").expect("the first source comes first").0;
+    let query = |(name, sql): &(&str, &str)| {
+        let edge = if *name == "better" { "window_end" } else { "window_start" };
+        format!(
+            "[query.{name}]\nsql = \"\"\"{sql} GROUP BY {edge}, sensor\"\"\"\n[sink.{name}]\nconnector = \"void\"\ninput = \"{name}\"\n"
+        )
+    };
+    source.to_owned() + &queries.iter().map(query).collect::<String>()
+}
+
+#[test]
+fn a_query_gives_the_same_rows_alone_as_with_others_that_share_its_slices() {
+    let together = overlapping(&OVERLAPPING);
+    let plans = [1, 2, 3].map(|workers| plan_of(&together, workers));
+    let shared = plans[0].nodes.iter().filter(|node| node.output_of.is_some()).map(|node| node.name.as_str());
+    assert_eq!(shared.collect::<Vec<_>>(), ["sliding/window", "tens/window", "better/window"]);
+    assert!(!plans[0].nodes.iter().any(|node| node.name == "better/prepare"), "it reads what \"good\" prepares");
+    for query in OVERLAPPING {
+        let alone = simulate(&plan_of(&overlapping(&[query]), 1), &mut Dice(0), true);
+        for seed in 1..=20 {
+            let mut dice = Dice(seed);
+            let got = simulate(&plans[dice.roll(3)], &mut dice, false);
+            assert_eq!(got[query.0], alone[query.0], "{} with seed {seed}", query.0);
+        }
+    }
+}
+
+#[test]
+fn each_query_that_shares_slices_has_books_of_its_own() {
+    let plan = plan_of(&overlapping(&OVERLAPPING), 1);
+    let board = lineside::run::board_of(&plan);
+    let layout = Layout::of(&plan);
+    let (component, input) = (&layout.components[0], Input::Source(0));
+    let mut worker = Worker::new(&plan, component, &board);
+    let mut outbox = Vec::new();
+    let late = [(0, "s1".to_owned(), 50.0)];
+    let watermark = Message::Watermark(Watermark::At(Timestamp(8_000_000)));
+    let messages = [
+        Message::Data(Batch { rows: batch(&rows(0)[..20]), origin: Timestamp(0) }),
+        watermark,
+        Message::Data(Batch { rows: batch(&late), origin: Timestamp(0) }),
+        Message::End(Ending::Stopped),
+    ];
+    for message in messages {
+        worker.take(input, message, &mut outbox).expect("it takes");
+    }
+    let report = board.report();
+    let told = |name: &str| {
+        let window = report.find(Kind::Operator, &format!("{name}/window")).expect("it has a meter");
+        (window.rows_in, window.dropped.get("late").copied(), window.dropped.get("open_at_stop").copied())
+    };
+    assert_eq!(told("seconds"), (21, Some(1), None));
+    assert_eq!(told("sliding"), (21, None, Some(21)));
+    assert_eq!(told("tens").0, 21);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What an operator is, and what the engine needs to know of a kind of operator to plan one.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -8,6 +9,7 @@ use lineside_model::{Error, Problems, Reason, Result, Span, Timestamp};
 use serde_json::Value;
 
 use crate::Snapshot;
+use crate::window::WindowQuery;
 
 /// Which input of an operator a batch comes from, counted from 0.
 pub type Port = usize;
@@ -129,9 +131,17 @@ pub struct PlannedOperator {
     pub reads: Vec<String>,
     /// Tags its rows address, such as the outputs of loops; a sink that writes tags must know each of them.
     pub writes: Vec<String>,
+    /// What it computes, if it aggregates over windows: those that read the same can be computed by one operator.
+    pub windows: Option<Arc<WindowQuery>>,
+    /// What it does, told in full, if that follows from its input alone: of two operators that do the same with the same input
+    /// one will do.
+    pub identity: Option<String>,
     /// Makes one.
-    pub build: Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>,
+    pub build: BuildOperator,
 }
+
+/// Makes an operator.
+pub type BuildOperator = Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
 
 impl PlannedOperator {
     /// An operator with these output columns that wants all rows on one worker, until told otherwise.
@@ -143,6 +153,8 @@ impl PlannedOperator {
             times: Vec::new(),
             reads: Vec::new(),
             writes: Vec::new(),
+            windows: None,
+            identity: None,
             build: Box::new(build),
         }
     }

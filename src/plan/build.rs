@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::node::{Folder, plan_operator};
 use super::order::{Reads, order};
+use super::share::{share_slices, twin};
 use super::sink::plan_sink;
 use super::source::plan_source;
 use super::sql::{QueryPlan, StepInput, Table, plan_query, tables_of};
@@ -41,6 +42,7 @@ pub fn build(config: &Config, registries: &Registries<'_>) -> Result<Plan, Repor
     builder.check_names();
     builder.plan_sources();
     builder.plan_nodes();
+    share_slices(&mut builder.plan);
     builder.plan_sinks();
     let Builder { plan, findings, all_resolved, .. } = builder;
     let planned = check::Planned { config, plan: &plan, all_resolved };
@@ -237,19 +239,32 @@ impl<'a> Builder<'a> {
     }
 
     fn push_query(&mut self, object: &Object, planned: QueryPlan, tables: &BTreeMap<&str, Input>) -> Option<Input> {
-        let first = self.plan.nodes.len();
-        let resolve = |input: &StepInput| match input {
+        let mut places = Vec::<Input>::with_capacity(planned.steps.len());
+        let resolve = |input: &StepInput, places: &[Input]| match input {
             StepInput::Table(name) => tables.get(name.as_str()).copied(),
-            StepInput::Step(step) => Some(Input::Node(first + step)),
+            StepInput::Step(step) => places.get(*step).copied(),
         };
-        let output = resolve(&planned.output)?;
         let steps = planned.steps.len();
-        for step in planned.steps {
+        for (n, step) in planned.steps.into_iter().enumerate() {
             let name = if steps == 1 { object.name.clone() } else { format!("{}/{}", object.name, step.label) };
-            let inputs = step.inputs.iter().map(resolve).collect::<Option<Vec<_>>>()?;
-            self.push(NodePlan { name, inputs, lineage: step.lineage, operator: step.operator, output_of: None });
+            let inputs = step.inputs.iter().map(|input| resolve(input, &places)).collect::<Option<Vec<_>>>()?;
+            // The last step stays, for the query to be found by.
+            let twin = if n + 1 < steps { twin(&self.plan, &inputs, &step.operator) } else { None };
+            places.push(match twin {
+                Some(twin) => {
+                    self.plan.nodes[twin].operator.explain.push(format!("serves query {} as well", object.name));
+                    Input::Node(twin)
+                }
+                None => self.push(NodePlan {
+                    name,
+                    inputs,
+                    lineage: step.lineage,
+                    operator: step.operator,
+                    output_of: None,
+                }),
+            });
         }
-        Some(output)
+        resolve(&planned.output, &places)
     }
 
     fn push(&mut self, node: NodePlan) -> Input {

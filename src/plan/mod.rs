@@ -11,6 +11,7 @@ mod node;
 mod options;
 mod order;
 pub mod registries;
+mod share;
 mod sink;
 mod source;
 pub mod sql;

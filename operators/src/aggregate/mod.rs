@@ -358,6 +358,11 @@ pub(crate) trait Partial: Any + Send + Debug {
     /// Moves these slots out, in this order, and leaves them empty. Each slot is named once.
     fn take(&mut self, slots: &[u32]) -> Box<dyn Partial>;
 
+    /// The same for a stretch of time right behind, and goes on to take rows of both in any order.
+    fn absorb(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        self.merge(other, map)
+    }
+
     /// The results of all slots, in their order.
     fn emit(&self) -> Result<ArrayRef>;
 

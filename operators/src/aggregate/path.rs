@@ -163,6 +163,17 @@ impl<R: Rule> Partial for Follow<R> {
         Ok(())
     }
 
+    /// Keeps the readings of both, since one that comes late may part a step of either.
+    fn absorb(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
+        for (track, slot) in same::<Self>(other)?.tracks.iter().zip(map) {
+            match (&mut self.tracks[*slot as usize], track) {
+                (Track::Points(mine), Track::Points(theirs)) => mine.extend_from_slice(theirs),
+                (mine, theirs) => mine.merge(&self.rule, theirs),
+            }
+        }
+        Ok(())
+    }
+
     fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
         for pair in pairs {
             let (from, into) = pair.of(&mut self.tracks)?;

@@ -7,60 +7,48 @@
 //! | reading at 8 s | nothing; late for `[0 s, 10 s)`, it still joins `[5 s, 15 s)` |
 //! | reading at 3 s | counted as late: its windows are closed |
 //! | watermark 15 s | the window `[5 s, 15 s)` with two readings |
+//!
+//! It works for several queries at once, each a view of the same slices with an output of its own. A slice is a stretch of
+//! time between two edges of windows that are open; when those that made an edge are closed, the slices on both sides of it are
+//! put together. Each query's rows and books are what they would be if it were alone.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
-use lineside_model::{Error, Reason, Result, Span, Timestamp};
+use arrow::compute::take;
+use arrow::datatypes::TimestampMicrosecondType;
+use lineside_model::{Error, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::assign::{Grid, TIME_LIMIT};
+use super::assign::TIME_LIMIT;
 use super::keys::{self, Keys};
+use super::layout::Layout;
 use super::output::Output;
-use super::runs::{Place, Run, Stretch, cut, regrouped, stretches};
-use super::slice::{Slice, SliceState};
-use super::sliding::Sliding;
-use crate::aggregate::{Partial, Rows, Shared};
+use super::runs::{Located, Place, Run, Stretch, cut, regrouped, stretches};
+use super::slice::{Part, Slice, SliceState};
+use super::sliding::{Merged, Sliding};
+use super::view::{View, ViewState};
+use crate::aggregate::{Partial, Rows};
 use crate::{Emitter, Operator, Port, Snapshot};
 
 const KIND: &str = "window";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// So many keys may be remembered beyond twice those of open windows.
 const KEYS_SPARE: usize = 1024;
 
-/// What was planned, shared by all workers.
-#[derive(Debug)]
-pub(super) struct Layout {
-    pub(super) grid: Grid,
-    pub(super) time: usize,
-    pub(super) time_delay: Span,
-    pub(super) keys: Vec<usize>,
-    pub(super) key_types: Vec<DataType>,
-    /// Columns that aggregates read, and the type they are cast to once for all.
-    pub(super) values: Vec<(usize, DataType)>,
-    /// What is kept for the aggregates, and which of `values` it reads.
-    pub(super) shared: Shared,
-    pub(super) output: SchemaRef,
-}
-
-/// Aggregates over tumbling and hopping windows.
+/// Aggregates over windows.
 #[derive(Debug)]
 pub(super) struct WindowAggregate {
     layout: Arc<Layout>,
     /// The partials that are kept, empty.
     empty: Vec<Box<dyn Partial>>,
     keys: Box<dyn Keys>,
-    /// Slices that have rows and belong to an open window.
+    /// Slices that have rows and belong to an open window, by their start.
     slices: BTreeMap<i64, Slice>,
-    sliding: Sliding,
-    /// The first window that is not closed.
-    next: i64,
-    /// Rows in all slices.
-    rows: u64,
+    /// One for each output.
+    views: Vec<View>,
     /// Keys in all slices, each counted once for each slice it is in.
     entries: usize,
     scratch: Scratch,
@@ -76,24 +64,21 @@ struct Scratch {
 
 #[derive(Serialize, Deserialize)]
 struct WindowState {
-    next: i64,
-    middle: i64,
     keys: Vec<u8>,
+    views: Vec<ViewState>,
     slices: Vec<(i64, SliceState)>,
 }
 
 impl WindowAggregate {
     pub(super) fn new(layout: Arc<Layout>) -> Result<Self> {
         Ok(Self {
-            empty: layout.shared.build(&layout.values)?,
+            empty: layout.partials()?,
             keys: keys::keys(&layout.key_types)?,
-            layout,
             slices: BTreeMap::new(),
-            sliding: Sliding::new(i64::MIN),
-            next: i64::MIN,
-            rows: 0,
+            views: layout.views.iter().map(|_| View::new()).collect(),
             entries: 0,
             scratch: Scratch::default(),
+            layout,
         })
     }
 
@@ -101,20 +86,22 @@ impl WindowAggregate {
     fn update(&mut self, runs: &[Run], batch: &Batch<'_>, slots: &mut Vec<u32>, out: &mut dyn Emitter) -> Result<()> {
         let layout = Arc::clone(&self.layout);
         for Run { place, rows } in runs {
-            let number = match place {
-                Place::Slice(number) => *number,
-                Place::Nowhere(reason) => {
-                    out.dropped(*reason, rows.len());
-                    continue;
+            let mut taken = false;
+            for (n, (view, planned)) in self.views.iter_mut().zip(&layout.views).enumerate() {
+                let refused = match place {
+                    Place::Slice { cell, .. } => view.refuses(*cell, &planned.windows),
+                    Place::Nowhere(reason) => Some(*reason),
+                };
+                match refused {
+                    Some(reason) => out.dropped_from(n, reason, rows.len()),
+                    None => {
+                        view.rows += rows.len() as u64;
+                        taken = true;
+                    }
                 }
-            };
-            let last = layout.grid.last_window(number);
-            if layout.grid.first_window(number) > last {
-                out.dropped(Reason::Filtered, rows.len());
-                continue;
             }
-            if last < self.next {
-                out.dropped(Reason::Late, rows.len());
+            let Place::Slice { slice: number, .. } = *place else { continue };
+            if !taken {
                 continue;
             }
             if !self.slices.contains_key(&number) {
@@ -130,41 +117,94 @@ impl WindowAggregate {
                 start: rows.start,
             })?;
             self.entries += slice.live() - live;
-            self.rows += rows.len() as u64;
-            self.sliding.touched(number);
+            self.views.iter_mut().for_each(|view| view.sliding.touched(number));
         }
         Ok(())
     }
 
-    /// Puts out the windows before `open`, skipping those without rows.
-    fn close(&mut self, open: i64, out: &mut dyn Emitter) -> Result<()> {
-        let grid = self.layout.grid;
-        let mut closed = Output::new(SchemaRef::clone(&self.layout.output), self.layout.shared.results.len());
-        while let Some(first) = self.slices.first_entry() {
-            let window = self.next.max(grid.first_window(*first.key()));
-            if window >= open {
-                break;
+    /// Where a time belongs.
+    fn locate(&self, time: i64) -> Located {
+        let cell = self.layout.cells.at(time);
+        // A view that is alone removes what it does not need, so that its slices are its cells.
+        let slice = if self.views.len() == 1 { None } else { self.slice_of(time) };
+        Located { slice: slice.unwrap_or(cell.start), cell }
+    }
+
+    /// The slice that a time belongs to: it starts at the last edge of those views that have an open window there, or later.
+    fn slice_of(&self, time: i64) -> Option<i64> {
+        let open = self.views.iter().zip(&self.layout.views).filter(|(view, _)| time >= view.horizon());
+        open.map(|(_, planned)| planned.windows.cell(time).start).max()
+    }
+
+    /// Puts out the windows of a view before `open`, skipping those without rows.
+    fn close(&mut self, n: usize, open: i64, out: &mut dyn Emitter) -> Result<()> {
+        let layout = Arc::clone(&self.layout);
+        let planned = &layout.views[n];
+        let windows = &planned.windows;
+        let merged = Merged { windows, like: &self.empty, wanted: &planned.wanted };
+        let view = &mut self.views[n];
+        let left = view.horizon();
+        let mut closed = Output::of_view(n, planned);
+        while let Some(window) = view.next_with_rows(&self.slices, windows)
+            && window < open
+        {
+            let bounds = windows.bounds(window);
+            let mut inside = self.slices.range(bounds.clone()).map(|(_, slice)| slice);
+            match (inside.next(), inside.next()) {
+                (Some(only), None) => closed.push(window, only, planned)?,
+                _ if windows.overlap() => {
+                    closed.push(window, &view.sliding.window(&self.slices, bounds, merged)?, planned)?;
+                }
+                _ => {
+                    let slices = self.slices.range(bounds).map(|(_, slice)| slice);
+                    closed.push(window, &merged.fold(slices, Part::Whole)?, planned)?;
+                }
             }
-            if grid.slices_per_window() == 1 {
-                closed.push(&grid.bounds(window), first.get(), &self.layout.shared.results)?;
-            } else {
-                let whole = self.sliding.window(&self.slices, grid.slices_of(window), &self.empty)?;
-                closed.push(&grid.bounds(window), &whole, &self.layout.shared.results)?;
-            }
-            self.next = window + 1;
-            while let Some(first) = self.slices.first_entry()
-                && grid.last_window(*first.key()) < self.next
-            {
-                let slice = first.remove();
-                self.rows = self.rows.saturating_sub(slice.rows());
-                self.entries -= slice.live();
-            }
+            view.closed_before(window + 1, windows);
             if closed.is_full() {
                 closed.flush(self.keys.as_ref(), out)?;
             }
         }
-        self.next = self.next.max(open);
-        closed.flush(self.keys.as_ref(), out)
+        if open > view.next() {
+            view.closed_before(open, windows);
+        }
+        closed.flush(self.keys.as_ref(), out)?;
+        self.leave(n, left)
+    }
+
+    /// Rids the slices from `left` on of what only the closed windows of a view needed: those that no other view needs are
+    /// removed, and others are put together where only that view had cut them apart.
+    fn leave(&mut self, n: usize, left: i64) -> Result<()> {
+        let layout = Arc::clone(&self.layout);
+        let windows = &layout.views[n].windows;
+        let (mut from, now) = (left, self.views[n].horizon());
+        while let Some((&number, _)) = self.slices.range(from..now).next() {
+            let Some(mut slice) = self.slices.remove(&number) else { break };
+            from = number + 1;
+            self.entries -= slice.live();
+            if windows.first(number) <= windows.last(number) {
+                self.views[n].rows = self.views[n].rows.saturating_sub(slice.rows());
+            }
+            let Some(kept) = self.slice_of(number) else { continue };
+            let wanted = self.wanted(number);
+            if let Some(before) = self.slices.get_mut(&kept) {
+                self.entries -= before.live();
+                before.absorb(&slice, &wanted)?;
+                self.entries += before.live();
+            } else {
+                slice.keep(&wanted);
+                self.entries += slice.live();
+                self.slices.insert(kept, slice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Which partials the views need that have an open window at a time.
+    fn wanted(&self, time: i64) -> Vec<bool> {
+        let open = self.views.iter().zip(&self.layout.views).filter(|(view, _)| time >= view.horizon());
+        let open = open.map(|(_, planned)| planned.wanted.as_slice()).collect::<Vec<_>>();
+        (0..self.empty.len()).map(|n| open.iter().any(|wanted| wanted[n])).collect()
     }
 
     /// Forgets keys that are in no open window, once they are more than half of all.
@@ -180,7 +220,7 @@ impl WindowAggregate {
             map[*old as usize] = new;
         }
         self.slices.values_mut().for_each(|slice| slice.renumber(&map));
-        self.sliding = Sliding::new(self.sliding.middle());
+        self.views.iter_mut().for_each(|view| view.sliding = Sliding::new(view.sliding.middle()));
         Ok(())
     }
 }
@@ -215,15 +255,11 @@ impl Operator for WindowAggregate {
         let times = rows.column(layout.time).as_primitive_opt::<TimestampMicrosecondType>();
         let times: TimestampMicrosecondArray =
             times.ok_or_else(|| Error::internal("the time column has no microseconds"))?.clone();
-        cut(&times, &layout.grid, &mut runs);
+        cut(&times, |time| self.locate(time), &mut runs);
         ids.clear();
         let keys = layout.keys.iter().map(|column| ArrayRef::clone(rows.column(*column))).collect::<Vec<_>>();
         self.keys.intern(&keys, rows.num_rows(), &mut ids)?;
-        let as_read = |(column, data_type): &(usize, DataType)| {
-            let column = rows.column(*column);
-            if column.data_type() == data_type { Ok(ArrayRef::clone(column)) } else { cast(column, data_type) }
-        };
-        let values = layout.values.iter().map(as_read).collect::<std::result::Result<Vec<_>, _>>()?;
+        let values = layout.values_of(&rows)?;
         let batch = Batch { ids: Cow::Borrowed(&ids), times, values };
         for stretch in stretches(&runs) {
             match stretch {
@@ -241,9 +277,11 @@ impl Operator for WindowAggregate {
 
     fn advance(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<()> {
         let watermark = if watermark == Timestamp::MAX { watermark } else { watermark - self.layout.time_delay };
-        let open = self.layout.grid.first_open(watermark);
-        if open > self.next {
-            self.close(open, out)?;
+        for n in 0..self.views.len() {
+            let open = self.layout.views[n].windows.first_open(watermark);
+            if open > self.views[n].next() {
+                self.close(n, open, out)?;
+            }
         }
         self.forget()
     }
@@ -251,9 +289,8 @@ impl Operator for WindowAggregate {
     fn snapshot(&self) -> Result<Snapshot> {
         let slices = self.slices.iter().map(|(number, slice)| Ok((*number, slice.save()?)));
         let state = WindowState {
-            next: self.next,
-            middle: self.sliding.middle(),
             keys: keys::save(self.keys.as_ref(), &self.layout.key_types)?,
+            views: self.views.iter().map(View::save).collect::<Result<_>>()?,
             slices: slices.collect::<Result<_>>()?,
         };
         Snapshot::save(KIND, VERSION, &state)
@@ -261,18 +298,31 @@ impl Operator for WindowAggregate {
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         let state = snapshot.load::<WindowState>(KIND, VERSION)?;
-        let mut fresh = Self::new(Arc::clone(&self.layout))?;
-        fresh.next = state.next;
-        fresh.sliding = Sliding::new(state.middle);
-        fresh.keys = keys::load(&state.keys, &self.layout.key_types)?;
-        let known = self.layout.grid.slice_of(-TIME_LIMIT)..=self.layout.grid.slice_of(TIME_LIMIT);
+        let layout = Arc::clone(&self.layout);
+        let mut fresh = Self::new(Arc::clone(&layout))?;
+        fresh.keys = keys::load(&state.keys, &layout.key_types)?;
+        if state.views.len() != layout.views.len() {
+            let message = format!(
+                "saved state is of {} queries over one input, expected {}",
+                state.views.len(),
+                layout.views.len()
+            );
+            return Err(Error::user(message).hint("start with an empty state directory"));
+        }
+        for ((view, planned), state) in fresh.views.iter_mut().zip(&layout.views).zip(&state.views) {
+            *view = View::load(state, &planned.windows, &fresh.empty, fresh.keys.len())?;
+        }
         for (number, slice) in &state.slices {
-            if !known.contains(number) {
+            if number.abs() > 2 * TIME_LIMIT {
                 return Err(Error::data("saved state of a window is damaged: a slice is beyond all time"));
             }
             let slice = Slice::load(slice, &fresh.empty, fresh.keys.len())?;
-            fresh.rows = fresh.rows.saturating_add(slice.rows());
             fresh.entries += slice.live();
+            for (view, planned) in fresh.views.iter_mut().zip(&layout.views) {
+                if view.holds(*number, &planned.windows) {
+                    view.rows = view.rows.saturating_add(slice.rows());
+                }
+            }
             fresh.slices.insert(*number, slice);
         }
         *self = fresh;
@@ -280,12 +330,20 @@ impl Operator for WindowAggregate {
     }
 
     fn oldest_open(&self) -> Option<(Timestamp, Timestamp)> {
-        let (first, _) = self.slices.first_key_value()?;
-        let bounds = self.layout.grid.bounds(self.next.max(self.layout.grid.first_window(*first)));
+        self.oldest_open_of(0)
+    }
+
+    fn oldest_open_of(&self, output: usize) -> Option<(Timestamp, Timestamp)> {
+        let windows = &self.layout.views.get(output)?.windows;
+        let bounds = windows.bounds(self.views.get(output)?.next_with_rows(&self.slices, windows)?);
         Some((Timestamp(bounds.start), Timestamp(bounds.end)))
     }
 
     fn open_rows(&self) -> u64 {
-        self.rows
+        self.open_rows_of(0)
+    }
+
+    fn open_rows_of(&self, output: usize) -> u64 {
+        self.views.get(output).map_or(0, |view| view.rows)
     }
 }

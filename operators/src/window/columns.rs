@@ -24,9 +24,10 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Checks the columns of an input. What it gives is of use only if there are no problems.
+    /// Checks the columns of an input; `window` are those of the window itself. What it gives is of use only if there are no problems.
     pub(super) fn of(
         time: usize,
+        window: Vec<Field>,
         keys: &[usize],
         aggregates: &[AggregateSpec],
         input: &SchemaRef,
@@ -39,7 +40,7 @@ impl Columns {
                 format!("windows are cut by a timestamp in microseconds, \"{}\" is {}", time.name(), time.data_type());
             problems.push(Problem::whole(problem).hint("use the event time of the input, or CAST(… AS TIMESTAMP(6))"));
         }
-        let mut fields = vec![time_field(WINDOW_START, false), time_field(WINDOW_END, false)];
+        let mut fields = window;
         let mut key_types = Vec::new();
         for key in keys {
             let Some(key) = column(*key, input, problems) else { continue };
@@ -70,6 +71,11 @@ impl Columns {
     }
 }
 
+/// Start and end of a window.
+pub(super) fn edges() -> Vec<Field> {
+    vec![time_field(WINDOW_START, false), time_field(WINDOW_END, false)]
+}
+
 /// A column of the input.
 pub(super) fn column<'i>(at: usize, input: &'i SchemaRef, problems: &mut Problems) -> Option<&'i Arc<Field>> {
     let field = input.fields().get(at);
@@ -85,7 +91,7 @@ pub(super) fn names_of(keys: &[usize], input: &SchemaRef) -> Option<Vec<String>>
 }
 
 /// Where `value` is in `values`, added if it is new.
-fn place<T: PartialEq>(values: &mut Vec<T>, value: T) -> usize {
+pub(super) fn place<T: PartialEq>(values: &mut Vec<T>, value: T) -> usize {
     values.iter().position(|known| *known == value).unwrap_or_else(|| {
         values.push(value);
         values.len() - 1

@@ -1,7 +1,8 @@
 //! Windows: what a stretch of time says about each sensor, put out when the stretch is over.
 //!
 //! Tumbling windows follow one another (every second, the last second); hopping windows overlap (every 5 s, the last
-//! minute). A window closes when the watermark reaches its end. A reading that comes later is counted as late, unless an
+//! minute); cumulating windows grow by steps (the day so far, every hour); those of a calendar are days, weeks, months and
+//! shifts by the wall clock. A window closes when the watermark reaches its end. A reading that comes later is counted as late, unless an
 //! overlapping window that it belongs to is still open. A reading without event time is counted and dropped; one of bad
 //! quality is counted, and its values take part if the query says so. Nothing is put out for a window without readings.
 //!
@@ -9,64 +10,46 @@
 
 mod aggregate;
 mod assign;
+pub mod calendar;
 mod columns;
 pub mod keyed;
 pub mod keys;
+mod kind;
+mod layout;
 mod output;
+mod repeat;
 mod runs;
+mod shifts;
 mod slice;
 mod sliding;
 mod slots;
+mod view;
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use lineside_model::{Problem, Problems, Span};
+use lineside_model::{Error, Problem, Problems, Result, Span};
 
-use self::aggregate::{Layout, WindowAggregate};
+use self::aggregate::WindowAggregate;
 use self::assign::{Grid, SPAN_LIMIT};
+pub use self::calendar::Calendar;
 use self::columns::{Columns, names_of};
+pub use self::kind::WindowKind;
+use self::layout::Layout;
+pub use self::repeat::plan_rows;
+use crate::aggregate::keeps;
 pub use crate::aggregate::{AggregateFunction, result_type};
-use crate::aggregate::{Shared, keeps};
-use crate::{PlannedOperator, TimeColumn};
+use crate::operator::BuildOperator;
+use crate::{Operator, PlannedOperator, TimeColumn};
 
 /// The column of a window's first moment.
 pub const WINDOW_START: &str = "window_start";
 /// The column of the moment after a window's last.
 pub const WINDOW_END: &str = "window_end";
+/// The column of what a window is called, where windows have names.
+pub const SHIFT: &str = "shift";
 /// The most windows that one reading may belong to.
 pub const OVERLAP_LIMIT: i64 = 100_000;
-
-/// How windows follow one another. All start at multiples of the slide since 1970-01-01T00:00:00Z, plus the offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WindowKind {
-    /// One after the other.
-    Tumble {
-        /// How long each is.
-        size: Span,
-        /// What their starts are shifted by.
-        offset: Span,
-    },
-    /// A new one every `slide`, overlapping if that is less than `size`. If it is more, readings between two windows are
-    /// counted as filtered.
-    Hop {
-        /// How long each is.
-        size: Span,
-        /// How long after the start of one the next starts.
-        slide: Span,
-        /// What their starts are shifted by.
-        offset: Span,
-    },
-}
-
-impl WindowKind {
-    fn parts(&self) -> (Span, Span, Span) {
-        match *self {
-            Self::Tumble { size, offset } => (size, size, offset),
-            Self::Hop { size, slide, offset } => (size, slide, offset),
-        }
-    }
-}
 
 /// One aggregate of a windowed query.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,71 +84,90 @@ pub struct WindowSpec {
 /// Everything that is wrong, at once.
 pub fn plan(spec: WindowSpec, input: &SchemaRef) -> Result<PlannedOperator, Problems> {
     let mut problems = Problems::default();
-    let (size, slide, offset) = spec.kind.parts();
-    check_kind(size, slide, spec.time_delay, &mut problems);
-    let columns = Columns::of(spec.time, &spec.keys, &spec.aggregates, input, &mut problems);
+    spec.kind.check(&mut problems);
+    if spec.time_delay < Span::ZERO || spec.time_delay > SPAN_LIMIT {
+        let message = format!("the delay of the time column is {}, it must not be negative", spec.time_delay);
+        problems.push(Problem::whole(message));
+    }
+    let columns = Columns::of(spec.time, spec.kind.fields(), &spec.keys, &spec.aggregates, input, &mut problems);
     if !problems.0.is_empty() {
         return Err(problems);
     }
 
     let partition_by = names_of(&spec.keys, input);
     let explain = explain(&spec);
-    let Columns { key_types, values, aggregates, output } = columns;
-    let times = [(WINDOW_END, spec.time_delay), (WINDOW_START, Span(size.micros() + spec.time_delay.micros()))];
-    let layout = Arc::new(Layout {
-        grid: Grid::new(size, slide, offset),
-        time: spec.time,
-        time_delay: spec.time_delay,
-        keys: spec.keys,
-        key_types,
-        shared: Shared::of(&aggregates, &values),
-        values,
-        output: SchemaRef::clone(&output),
-    });
-    // Once here, so that what could not be built is told now and not by a worker.
-    WindowAggregate::new(Arc::clone(&layout)).map_err(|error| Problem::whole(error.to_string()))?;
-    let build = move || -> Box<dyn crate::Operator> {
-        Box::new(WindowAggregate::new(Arc::clone(&layout)).expect("it was built once when it was planned"))
-    };
+    let start_delay = Span(spec.kind.longest().micros() + spec.time_delay.micros());
+    let times = [(WINDOW_END, spec.time_delay), (WINDOW_START, start_delay)];
     let times = times.into_iter().map(|(name, delay)| TimeColumn { name: name.to_owned(), delay }).collect();
-    Ok(PlannedOperator { partition_by, explain, times, ..PlannedOperator::new(output, build) })
+    let output = SchemaRef::clone(&columns.output);
+    let query = WindowQuery { spec, input: SchemaRef::clone(input), columns };
+    // Once here, so that what could not be built is told now and not by a worker.
+    let build = together(&[&query]).map_err(|error| Problem::whole(error.to_string()))?;
+    let windows = Some(Arc::new(query));
+    Ok(PlannedOperator { partition_by, explain, times, windows, ..PlannedOperator::new(output, build) })
 }
 
-fn check_kind(size: Span, slide: Span, time_delay: Span, problems: &mut Problems) {
-    let mut sound = true;
-    for (what, span) in [("size", size), ("slide", slide)] {
-        if span <= Span::ZERO || span > SPAN_LIMIT {
-            let problem = Problem::whole(format!("the window's {what} must be positive, found {span}"));
-            problems.push(problem.hint("write a duration such as INTERVAL '10' SECOND, below 36,000 years"));
-            sound = false;
-        }
+/// A windowed aggregation that was checked. Those that read the same can be computed [`together`].
+#[derive(Debug)]
+pub struct WindowQuery {
+    spec: WindowSpec,
+    input: SchemaRef,
+    columns: Columns,
+}
+
+impl WindowQuery {
+    /// Whether one operator can compute both, given that they read the same rows: if their windows are cut by the same time and
+    /// their rows grouped by the same keys.
+    pub fn goes_with(&self, other: &Self) -> bool {
+        let common = |query: &Self| (query.spec.time, query.spec.time_delay, query.spec.keys.clone());
+        common(self) == common(other) && self.input == other.input
     }
-    if sound && size.micros() / slide.micros() > OVERLAP_LIMIT {
-        let problem = format!("windows of {size} every {slide} put each row into more than {OVERLAP_LIMIT} windows");
-        problems.push(Problem::whole(problem).hint("use a longer slide or a shorter size"));
-    }
-    if time_delay < Span::ZERO || time_delay > SPAN_LIMIT {
-        problems.push(Problem::whole(format!("the delay of the time column is {time_delay}, it must not be negative")));
-    }
+}
+
+/// Makes an operator that computes several queries at once, the rows of each coming out by an output of its own, in this order.
+/// All must go with the first.
+///
+/// # Errors
+/// If it cannot be built, which is our bug.
+pub fn together(queries: &[&WindowQuery]) -> Result<BuildOperator> {
+    let layout = Layout::of(queries).ok_or_else(|| Error::internal("there are no queries to compute"))?;
+    let layout = Arc::new(layout);
+    WindowAggregate::new(Arc::clone(&layout))?;
+    Ok(Box::new(move || -> Box<dyn Operator> {
+        Box::new(WindowAggregate::new(Arc::clone(&layout)).expect("it was built once when it was planned"))
+    }))
 }
 
 fn explain(spec: &WindowSpec) -> Vec<String> {
-    let (size, slide, offset) = spec.kind.parts();
-    let shift = if offset == Span::ZERO { String::new() } else { format!(" + {offset}") };
-    let slices = Grid::new(size, slide, offset).slices_per_window();
+    let WindowSpec { kind, .. } = spec;
+    let from = match kind.offset() {
+        Span::ZERO => "from 1970-01-01T00:00:00Z".to_owned(),
+        offset => format!("from 1970-01-01T00:00:00Z + {offset}"),
+    };
+    let (windows, slices) = match kind {
+        WindowKind::Tumble { size, .. } => (format!("windows of {size} every {size}, {from}"), 1),
+        WindowKind::Hop { size, slide, offset } => {
+            let slices = Grid::new(*size, *slide, *offset).cells_per_window();
+            (format!("windows of {size} every {slide}, {from}"), slices)
+        }
+        WindowKind::Cumulate { size, step, .. } => {
+            let steps = size.micros() / step.micros();
+            (format!("windows of {size}, {from}, and of each its first {step}, and so on by steps of {step}"), steps)
+        }
+        WindowKind::Calendar(calendar) => (calendar.to_string(), 1),
+    };
     let mut lines = vec![
-        format!(
-            "windows of {size} every {slide}, from 1970-01-01T00:00:00Z{shift}, closed when the watermark reaches their end"
-        ),
+        format!("{windows}, closed when the watermark reaches their end"),
         "rows of closed windows are dropped and counted as late".to_owned(),
         format!("state: one entry per aggregate, group and slice that has rows; {slices} slices to a window"),
         "groups are forgotten when they are in no open window".to_owned(),
     ];
-    if slide > size {
-        lines.push(format!(
-            "windows of {size} every {slide} leave gaps: rows in them are dropped and counted as filtered"
-        ));
-    }
+    let gaps = match kind {
+        WindowKind::Tumble { .. } | WindowKind::Cumulate { .. } => None,
+        WindowKind::Hop { size, slide, .. } => (slide > size).then(|| format!("windows of {size} every {slide}")),
+        WindowKind::Calendar(calendar) => calendar.has_gaps().then(|| "shifts".to_owned()),
+    };
+    lines.extend(gaps.map(|what| format!("{what} leave gaps: rows in them are dropped and counted as filtered")));
     lines.extend(keeps(spec.aggregates.iter().map(|aggregate| &aggregate.function)));
     lines
 }

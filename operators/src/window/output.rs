@@ -3,15 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondArray};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, SchemaRef};
 use lineside_model::Result;
 
 use super::keys::Keys;
+use super::layout::ViewLayout;
 use super::slice::Slice;
 use crate::Emitter;
-use crate::aggregate::Statistic;
 
 /// The most rows of a batch.
 const BATCH_ROWS: usize = 8192;
@@ -20,9 +20,13 @@ const BATCH_ROWS: usize = 8192;
 #[derive(Debug)]
 pub(super) struct Output {
     schema: SchemaRef,
+    /// Which output of the operator.
+    number: usize,
     batch_rows: usize,
     starts: Vec<i64>,
     ends: Vec<i64>,
+    /// Names of the windows, if they have any.
+    names: Option<StringBuilder>,
     ids: Vec<u32>,
     aggregates: Vec<Vec<ArrayRef>>,
 }
@@ -33,20 +37,33 @@ impl Output {
         let batch_rows = schema.fields().iter().map(|field| distinct_limit(field.data_type())).min();
         Self {
             schema,
+            number: 0,
             batch_rows: batch_rows.unwrap_or(BATCH_ROWS).min(BATCH_ROWS),
             starts: Vec::new(),
             ends: Vec::new(),
+            names: None,
             ids: Vec::new(),
             aggregates: vec![Vec::new(); aggregates],
         }
     }
 
-    /// Adds a closed window, with these results of its aggregates.
-    pub(super) fn push(&mut self, bounds: &Range<i64>, window: &Slice, results: &[(usize, Statistic)]) -> Result<()> {
-        let (keys, columns) = window.emit(results)?;
+    /// Nothing yet of a view, by the output of this number.
+    pub(super) fn of_view(number: usize, view: &ViewLayout) -> Self {
+        let names = view.named.then(StringBuilder::new);
+        Self { number, names, ..Self::new(SchemaRef::clone(&view.output), view.results.len()) }
+    }
+
+    /// Adds a closed window of a view.
+    pub(super) fn push(&mut self, window: i64, slice: &Slice, view: &ViewLayout) -> Result<()> {
+        let (keys, columns) = slice.emit(&view.results)?;
+        let bounds = view.windows.bounds(window);
         self.ids.extend_from_slice(&keys);
         self.starts.resize(self.ids.len(), bounds.start);
         self.ends.resize(self.ids.len(), bounds.end);
+        if let Some(names) = &mut self.names {
+            let name = view.windows.name(window).unwrap_or_default();
+            keys.iter().for_each(|_| names.append_value(name));
+        }
         for (pieces, column) in self.aggregates.iter_mut().zip(columns) {
             pieces.push(column);
         }
@@ -82,6 +99,7 @@ impl Output {
             Arc::new(TimestampMicrosecondArray::from(std::mem::take(values)).with_timezone("UTC"))
         };
         let mut columns = vec![times(&mut self.starts), times(&mut self.ends)];
+        columns.extend(self.names.as_mut().map(|names| -> ArrayRef { Arc::new(names.finish()) }));
         columns.extend(keys.columns(&self.ids)?);
         self.ids.clear();
         for pieces in &mut self.aggregates {
@@ -94,7 +112,7 @@ impl Output {
                 cast(&column.slice(start, len), field.data_type())
             };
             let columns = columns.iter().zip(self.schema.fields()).map(cast).collect::<std::result::Result<_, _>>()?;
-            out.emit(RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?)?;
+            out.emit_to(self.number, RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use arrow::array::{Array, TimestampMicrosecondArray};
 use lineside_model::Reason;
 
-use super::assign::{Grid, TIME_LIMIT};
+use super::assign::TIME_LIMIT;
 
 /// A run of at least so many rows is left where it is.
 const RUN_LONG: usize = 64;
@@ -26,33 +26,57 @@ pub(super) struct Run {
 }
 
 /// Where a row belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// To a slice.
-    Slice(i64),
+    Slice {
+        /// Where the slice starts.
+        slice: i64,
+        /// Where the cell starts that the row is in: all rows of a cell belong to the same windows.
+        cell: i64,
+    },
     /// To none, for this reason.
     Nowhere(Reason),
 }
 
+impl Place {
+    /// Rows with the same of this are kept in the order of arrival.
+    fn group(&self) -> (Option<Reason>, i64) {
+        match self {
+            Self::Slice { slice, .. } => (None, *slice),
+            Self::Nowhere(reason) => (Some(*reason), 0),
+        }
+    }
+}
+
+/// Where a time belongs.
+#[derive(Clone, Debug)]
+pub(super) struct Located {
+    /// The start of its slice.
+    pub(super) slice: i64,
+    /// Its cell.
+    pub(super) cell: Range<i64>,
+}
+
 /// Cuts a batch by its event times.
-pub(super) fn cut(times: &TimestampMicrosecondArray, grid: &Grid, runs: &mut Vec<Run>) {
+pub(super) fn cut(times: &TimestampMicrosecondArray, locate: impl Fn(i64) -> Located, runs: &mut Vec<Run>) {
     runs.clear();
     let values = times.values();
     if times.null_count() == 0 {
-        return cut_valid(values, 0, grid, runs);
+        return cut_valid(values, 0, &locate, runs);
     }
     let mut start = 0;
     for row in 0..times.len() {
         if times.is_null(row) {
-            cut_valid(&values[start..row], start, grid, runs);
+            cut_valid(&values[start..row], start, &locate, runs);
             push(runs, Place::Nowhere(Reason::NoTime), row..row + 1);
             start = row + 1;
         }
     }
-    cut_valid(&values[start..], start, grid, runs);
+    cut_valid(&values[start..], start, &locate, runs);
 }
 
-fn cut_valid(values: &[i64], offset: usize, grid: &Grid, runs: &mut Vec<Run>) {
+fn cut_valid(values: &[i64], offset: usize, locate: &impl Fn(i64) -> Located, runs: &mut Vec<Run>) {
     let mut row = 0;
     while let Some(time) = values.get(row) {
         let (place, len) = if *time < -TIME_LIMIT {
@@ -60,12 +84,11 @@ fn cut_valid(values: &[i64], offset: usize, grid: &Grid, runs: &mut Vec<Run>) {
         } else if *time > TIME_LIMIT {
             (Place::Nowhere(Reason::TooFarAhead), 1)
         } else {
-            let slice = grid.slice_of(*time);
-            let times = grid.times_of(slice);
+            let Located { slice, cell: times } = locate(*time);
             let length = times.end.abs_diff(times.start);
             // One comparison: what is before the start wraps to something very large.
             let within = |time: &&i64| time.wrapping_sub(times.start).cast_unsigned() < length;
-            (Place::Slice(slice), 1 + values[row + 1..].iter().take_while(within).count())
+            (Place::Slice { slice, cell: times.start }, 1 + values[row + 1..].iter().take_while(within).count())
         };
         push(runs, place, offset + row..offset + row + len);
         row += len;
@@ -101,7 +124,7 @@ pub(super) fn stretches(runs: &[Run]) -> impl Iterator<Item = Stretch<'_>> {
 pub(super) fn regrouped(runs: &[Run]) -> (Vec<u32>, Vec<Run>) {
     let mut sorted = runs.to_vec();
     // The sort is stable.
-    sorted.sort_by_key(|run| run.place);
+    sorted.sort_by_key(|run| run.place.group());
     let order = sorted.iter().flat_map(|run| run.rows.clone()).map(|row| row as u32).collect();
     let (mut start, mut few) = (0, Vec::new());
     for run in sorted {
@@ -115,12 +138,15 @@ pub(super) fn regrouped(runs: &[Run]) -> (Vec<u32>, Vec<Run>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::window::WindowKind;
+    use crate::window::assign::{Cells, Windows};
     use lineside_model::Span;
 
     fn cut_all(times: Vec<Option<i64>>) -> Vec<Run> {
-        let grid = Grid::new(Span(10), Span(10), Span::ZERO);
+        let cells = Cells::of(&[Windows::of(&WindowKind::Tumble { size: Span(10), offset: Span::ZERO })]);
         let mut runs = Vec::new();
-        cut(&TimestampMicrosecondArray::from(times), &grid, &mut runs);
+        let locate = |time| cells.located(time);
+        cut(&TimestampMicrosecondArray::from(times), locate, &mut runs);
         runs
     }
 
@@ -129,9 +155,9 @@ mod tests {
         let times = vec![Some(1), Some(9), None, None, Some(10), Some(i64::MAX), Some(i64::MAX - 1), Some(i64::MIN)];
         let run = |place, rows| Run { place, rows };
         let expected = [
-            run(Place::Slice(0), 0..2),
+            run(Place::Slice { slice: 0, cell: 0 }, 0..2),
             run(Place::Nowhere(Reason::NoTime), 2..4),
-            run(Place::Slice(1), 4..5),
+            run(Place::Slice { slice: 10, cell: 10 }, 4..5),
             run(Place::Nowhere(Reason::TooFarAhead), 5..7),
             run(Place::Nowhere(Reason::NoTime), 7..8),
         ];

@@ -33,6 +33,8 @@ pub(super) enum Part {
     Combinable,
     /// Those that are as large as their readings, gathered only when a window closes.
     Holistic,
+    /// Both.
+    Whole,
 }
 
 impl Slice {
@@ -47,21 +49,29 @@ impl Slice {
         Self { slots: Slots::new(direct), ..Self::empty(like) }
     }
 
-    /// A copy of all but the holistic aggregates.
-    pub(super) fn combinable(&self) -> Self {
-        let copy = |partial: &dyn Partial| {
-            if !partial.is_holistic() {
-                return partial.copy();
-            }
-            let mut empty = partial.fresh();
-            empty.resize(self.slots.keys().len());
-            empty
+    /// A copy of the `wanted` aggregates, without the holistic ones.
+    pub(super) fn combinable(&self, wanted: &[bool]) -> Self {
+        let copy = |(partial, wanted): (&dyn Partial, &bool)| {
+            if *wanted && !partial.is_holistic() { partial.copy() } else { self.cleared(partial) }
         };
         Self {
             rows: self.rows,
             slots: self.slots.clone(),
-            partials: self.partials.iter().map(AsRef::as_ref).map(copy).collect(),
+            partials: self.partials.iter().map(AsRef::as_ref).zip(wanted).map(copy).collect(),
         }
+    }
+
+    /// Forgets all but the `wanted` aggregates.
+    pub(super) fn keep(&mut self, wanted: &[bool]) {
+        for (n, _) in wanted.iter().enumerate().filter(|(_, wanted)| !**wanted) {
+            self.partials[n] = self.cleared(self.partials[n].as_ref());
+        }
+    }
+
+    fn cleared(&self, partial: &dyn Partial) -> Box<dyn Partial> {
+        let mut empty = partial.fresh();
+        empty.resize(self.slots.keys().len());
+        empty
     }
 
     /// How many rows went in.
@@ -111,16 +121,34 @@ impl Slice {
         Ok(())
     }
 
-    /// Takes `part` of the aggregates of another slice.
-    pub(super) fn merge(&mut self, other: &Self, part: Part) -> Result<()> {
-        if part == Part::Combinable {
+    /// Takes `part` of the `wanted` aggregates of another slice.
+    pub(super) fn merge(&mut self, other: &Self, part: Part, wanted: &[bool]) -> Result<()> {
+        if part != Part::Holistic {
             self.rows = self.rows.saturating_add(other.rows);
         }
         let Some(map) = self.slots.find_all(&other.slots) else { return Ok(()) };
-        for (mine, other) in self.partials.iter_mut().zip(&other.partials) {
+        for ((mine, other), wanted) in self.partials.iter_mut().zip(&other.partials).zip(wanted) {
             mine.resize(self.slots.keys().len());
-            if mine.is_holistic() == (part == Part::Holistic) {
+            let in_part = match part {
+                Part::Combinable => !mine.is_holistic(),
+                Part::Holistic => mine.is_holistic(),
+                Part::Whole => true,
+            };
+            if *wanted && in_part {
                 mine.merge(other.as_ref(), &map)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the `wanted` aggregates of a slice right behind, to be one slice with it from now on.
+    pub(super) fn absorb(&mut self, other: &Self, wanted: &[bool]) -> Result<()> {
+        self.rows = self.rows.saturating_add(other.rows);
+        let Some(map) = self.slots.find_all(&other.slots) else { return Ok(()) };
+        for ((mine, other), wanted) in self.partials.iter_mut().zip(&other.partials).zip(wanted) {
+            mine.resize(self.slots.keys().len());
+            if *wanted {
+                mine.absorb(other.as_ref(), &map)?;
             }
         }
         Ok(())

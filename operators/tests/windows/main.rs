@@ -1,10 +1,12 @@
 //! Windowed aggregation as a user meets it: readings and watermarks in, closed windows out.
 
+mod calendars;
 mod definition;
 mod keyed;
 mod over_time;
 mod plans;
 mod scripts;
+mod views;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,6 +27,14 @@ use lineside_operators::{Emitter, Operator, PlannedOperator};
 struct Kept {
     batches: Vec<RecordBatch>,
     dropped: BTreeMap<Reason, usize>,
+    /// What came out by other outputs than the first.
+    others: BTreeMap<usize, Kept>,
+}
+
+impl Kept {
+    fn output(&mut self, output: usize) -> &mut Self {
+        if output == 0 { self } else { self.others.entry(output).or_default() }
+    }
 }
 
 impl Emitter for Kept {
@@ -35,6 +45,14 @@ impl Emitter for Kept {
 
     fn dropped(&mut self, reason: Reason, rows: usize) {
         *self.dropped.entry(reason).or_default() += rows;
+    }
+
+    fn emit_to(&mut self, output: usize, rows: RecordBatch) -> Result<()> {
+        self.output(output).emit(rows)
+    }
+
+    fn dropped_from(&mut self, output: usize, reason: Reason, rows: usize) {
+        self.output(output).dropped(reason, rows);
     }
 }
 
@@ -60,6 +78,10 @@ fn tumble(size: i64) -> WindowKind {
 
 fn hop(size: i64, slide: i64) -> WindowKind {
     WindowKind::Hop { size: Span::from_secs(size), slide: Span::from_secs(slide), offset: Span::ZERO }
+}
+
+fn cumulate(size: i64, step: i64) -> WindowKind {
+    WindowKind::Cumulate { size: Span::from_secs(size), step: Span::from_secs(step), offset: Span::ZERO }
 }
 
 fn aggregates(functions: &[AggregateFunction]) -> Vec<AggregateSpec> {

@@ -151,7 +151,7 @@ fn batch(readings: &[(i64, f64)]) -> RecordBatch {
 }
 
 fn run(
-    kind: WindowKind,
+    kind: &WindowKind,
     specs: &[(AggregateFunction, usize)],
     readings: &[(i64, f64)],
     piece: usize,
@@ -161,6 +161,7 @@ fn run(
         column: Some(*column),
         name: format!("a{n}"),
     });
+    let kind = kind.clone();
     let spec = WindowSpec { kind, time: 0, time_delay: Span::ZERO, keys: vec![], aggregates: aggregates.collect() };
     let planned = plan(spec, &schema()).expect("the plan is sound");
     let (mut operator, mut out) = ((planned.build)(), Kept::default());
@@ -179,10 +180,11 @@ fn run(
     out.batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|n| row(batch, n)).collect::<Vec<_>>()).collect()
 }
 
-fn windows(kind: WindowKind, readings: &[(i64, f64)]) -> Vec<Vec<(i64, f64)>> {
+fn windows(kind: &WindowKind, readings: &[(i64, f64)]) -> Vec<Vec<(i64, f64)>> {
     let (size, slide) = match kind {
         WindowKind::Tumble { size, .. } => (size.micros(), size.micros()),
         WindowKind::Hop { size, slide, .. } => (size.micros(), slide.micros()),
+        other => unreachable!("{other} are not asked for"),
     };
     let mut sorted = readings.to_vec();
     sorted.sort_by_key(|reading| reading.0);
@@ -242,8 +244,8 @@ proptest! {
         piece in 1..20usize,
     ) {
         let specs = functions().into_iter().map(|function| (function, 1)).collect::<Vec<_>>();
-        let found = run(kind, &specs, &readings, piece);
-        let expected = windows(kind, &readings);
+        let found = run(&kind, &specs, &readings, piece);
+        let expected = windows(&kind, &readings);
         prop_assert_eq!(found.len(), expected.len());
         for (found, window) in found.iter().zip(&expected) {
             agrees(found, &answers(window))?;
@@ -259,8 +261,8 @@ proptest! {
         // Seconds since 1970 leave 2e-7 s of a double; the clock of a shift is what a plant would correlate with.
         let readings = readings.iter().map(|r| (r.0 - 1_799_999_000_000_000, r.1)).collect::<Vec<_>>();
         let specs = PairStatistic::ALL.map(|statistic| (Paired(statistic), 2));
-        let found = run(kind, &specs, &readings, piece);
-        let expected = windows(kind, &readings);
+        let found = run(&kind, &specs, &readings, piece);
+        let expected = windows(&kind, &readings);
         prop_assert_eq!(found.len(), expected.len());
         for (found, window) in found.iter().zip(&expected) {
             // The product of the slope and a mean a million seconds away is as inexact as that mean.

@@ -153,11 +153,14 @@ impl<'a> Lowering<'a> {
         let mut times = None::<Vec<TimeColumn>>;
         let mut lineage = Vec::with_capacity(inputs.len());
         let mut explain = Vec::new();
+        let mut identity = String::new();
         for relation in inputs {
             let relation = self.assigned(relation)?;
             let columns = relation.columns.iter().cloned().zip(names.iter().cloned()).collect::<Vec<_>>();
             let program = Program::compile(&relation.schema, relation.filter.as_ref(), &columns)
                 .map_err(|e| self.text.planning(&e))?;
+            // Not as SQL, which does not tell an integer from a wider one.
+            identity.push_str(&format!("{:?} {columns:?}\n", relation.filter));
             explain.extend(program.predicate_sql.iter().map(|sql| format!("where {sql}")));
             explain.push(format!("select {}", program.columns_sql.join(", ")));
             let found = relation.times_of(&columns);
@@ -177,6 +180,7 @@ impl<'a> Lowering<'a> {
             partition_by: Some(Vec::new()),
             explain,
             times: times.unwrap_or_default(),
+            identity: Some(identity),
             ..PlannedOperator::new(output, build)
         };
         Ok(self.push(label, ports, operator, lineage))

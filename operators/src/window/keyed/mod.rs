@@ -22,7 +22,7 @@ use self::count::Counts;
 use self::operator::{KeyWindows, KeyedAggregate, Layout};
 use self::session::Sessions;
 use super::assign::SPAN_LIMIT;
-use super::columns::{Columns, column, names_of};
+use super::columns::{Columns, column, edges, names_of};
 use super::{AggregateSpec, OVERLAP_LIMIT, WINDOW_END, WINDOW_START};
 use crate::aggregate::{Shared, keeps};
 use crate::{Operator, PlannedOperator};
@@ -83,7 +83,7 @@ pub fn plan(spec: &KeyedSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
     let mut problems = Problems::default();
     check_kind(&spec.kind, spec.time_delay, &mut problems);
     let Columns { key_types, values, aggregates, output } =
-        Columns::of(spec.time, &spec.keys, &spec.aggregates, input, &mut problems);
+        Columns::of(spec.time, edges(), &spec.keys, &spec.aggregates, input, &mut problems);
     let shared = Shared::of(&aggregates, &values);
     // Dictionaries wait as their words: those of many batches would not fit one.
     let mut columns = values
