@@ -15,6 +15,7 @@ mod count;
 mod counter;
 mod ends;
 mod ewma;
+mod external;
 mod extreme;
 mod first_last;
 mod pairs;
@@ -44,6 +45,7 @@ use serde::de::DeserializeOwned;
 
 pub use area::Interpolation;
 pub use ewma::Smoothing;
+pub use external::{External, ExternalAggregate, ExternalGroups};
 pub use pairs::PairStatistic;
 pub(crate) use rows::Rows;
 pub(crate) use share::{Shared, Statistic};
@@ -105,11 +107,13 @@ pub enum AggregateFunction {
     Ewma(Smoothing),
     /// A statistic of pairs of numbers, over a column of structures `(y, x)` of two doubles.
     Paired(PairStatistic),
+    /// A function that is computed elsewhere.
+    External(External),
 }
 
 impl AggregateFunction {
     /// Its name in SQL.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Count => "count",
             Self::Sum => "sum",
@@ -136,6 +140,7 @@ impl AggregateFunction {
             Self::CounterIncrease => "counter_increase",
             Self::Ewma(_) => "ewma",
             Self::Paired(statistic) => statistic.name(),
+            Self::External(function) => function.0.name(),
         }
     }
 
@@ -156,6 +161,7 @@ impl AggregateFunction {
                     "{name} keeps every reading of the open windows, 16 bytes each, since readings may come out of order"
                 ))
             }
+            Self::External(function) => Some(format!("{name} keeps {}", function.0.keeps())),
             Self::CountDistinct | Self::Mode => Some(format!("{name} keeps every different value of the open windows")),
             _ => None,
         }
@@ -204,6 +210,7 @@ pub fn result_type(function: &AggregateFunction, input: Option<&DataType>) -> Re
             let hint = "use a column of numbers, text, booleans, dates or timestamps, or CAST it to one";
             return Err(Problem::whole(format!("{name} does not work on {input}")).hint(hint));
         }
+        AggregateFunction::External(function) => return Ok(function.0.result_type().clone()),
         AggregateFunction::Paired(statistic) => {
             let double = |field: &FieldRef| field.data_type() == &DataType::Float64;
             return match (input, statistic) {
@@ -260,7 +267,7 @@ fn check_smoothing(smoothing: Smoothing) -> Result<(), Problem> {
 pub(crate) fn update_type(function: &AggregateFunction, input: &DataType) -> DataType {
     let value = value_type(input);
     match function {
-        AggregateFunction::Count | AggregateFunction::Paired(_) => input.clone(),
+        AggregateFunction::Count | AggregateFunction::Paired(_) | AggregateFunction::External(_) => input.clone(),
         AggregateFunction::Sum if value.is_signed_integer() => DataType::Int64,
         AggregateFunction::Sum if value.is_unsigned_integer() => DataType::UInt64,
         AggregateFunction::Min
@@ -311,6 +318,7 @@ pub(crate) fn partial(function: &AggregateFunction, values: Option<&DataType>) -
         AggregateFunction::DurationIn => Box::new(path::Follow::new(area::Integral(Interpolation::Hold))),
         AggregateFunction::CounterIncrease => Box::new(path::Follow::new(counter::CounterIncrease)),
         AggregateFunction::Ewma(smoothing) => Box::new(path::Follow::new(ewma::Ewma(*smoothing))),
+        AggregateFunction::External(function) => Box::new(external::ExternalPartial::new(function.clone())),
         AggregateFunction::Paired(statistic) => Box::new(pairs::Paired::new(*statistic)),
     })
 }

@@ -2,6 +2,7 @@
 
 mod calendars;
 mod definition;
+mod external;
 mod keyed;
 mod over_time;
 mod plans;

@@ -1,15 +1,18 @@
 //! One aggregate as it stands in a query: which of ours it is, and over which column.
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::expr::{AggregateFunction as Call, AggregateFunctionParams, NullTreatment, Sort};
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, lit, when};
-use lineside_model::{Problem, Quality, Span};
-use lineside_operators::aggregate::{Interpolation, PairStatistic, Smoothing};
+use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, ExprSchemable, lit, when};
+use lineside_model::Problem;
+use lineside_operators::aggregate::{External, PairStatistic};
 use lineside_operators::window::AggregateFunction;
 
 use super::expression::{simplify, sql_of};
+use super::external::{self, DataFusionAggregate};
 use super::lower::Lowering;
 use super::plant_aggregate;
 use super::quality::Trust;
@@ -17,7 +20,7 @@ use super::relation::{Relation, column, unused};
 use super::window::{WINDOW_END, WINDOW_START};
 
 /// Those that SQL has names for and that read one column.
-const SUPPORTED: &str = "count, sum, avg, min, max, bool_and, bool_or, stddev, stddev_pop, var_samp, var_pop, first_value, \
+const SUPPORTED: &str = "count, sum, avg, min, max, bool_and, bool_or, any_value, stddev, stddev_pop, var_samp, var_pop, first_value, \
                          last_value, median, percentile_cont, approx_median, approx_percentile_cont";
 
 /// What is computed of a window's rows.
@@ -74,9 +77,10 @@ impl Lowering<'_> {
         let filter = filter.as_deref().map(resolve).transpose()?;
         let sorts =
             order_by.iter().map(|sort| Ok((resolve(&sort.expr)?, sort))).collect::<Result<Vec<_>, Problem>>()?;
-        let (function, mut values) = match func.name() {
-            "count" if distinct => (AggregateFunction::CountDistinct, args.clone()),
-            name => self.function(name, &word, &args, &sorts, relation)?,
+        let (function, mut values) = match self.external(&func, &word, &args, &sorts, relation)? {
+            Some(found) => found,
+            None if distinct => (AggregateFunction::CountDistinct, args.clone()),
+            None => self.function(func.name(), &word, &args, &sorts, relation)?,
         };
         if null_treatment == Some(NullTreatment::RespectNulls) {
             return Err(self.text.at_word("respect", "aggregates leave out nulls").hint("leave out RESPECT NULLS"));
@@ -140,6 +144,40 @@ impl Lowering<'_> {
         args.iter().take(shown).map(|arg| self.sql(arg, relation)).collect::<Vec<_>>().join(", ")
     }
 
+    /// The aggregate of DataFusion, where that is what runs, and the column it reads.
+    fn external(
+        &self,
+        function: &Arc<AggregateUDF>,
+        word: &str,
+        args: &[Expr],
+        sorts: &[(Expr, &Sort)],
+        relation: &Relation,
+    ) -> Result<Option<(AggregateFunction, Vec<Expr>)>, Problem> {
+        let Some((value, rest)) = args.split_first() else { return Ok(None) };
+        let input = relation.df_schema().and_then(|schema| value.get_type(&schema));
+        let input = input.map_err(|e| self.text.planning(&e))?;
+        if !external::over(function.name(), &input) {
+            return Ok(None);
+        }
+        if !sorts.is_empty() {
+            let message = format!("{word} takes values as they come, not in another order");
+            return Err(self.text.at_word(word, message).hint("leave out its ORDER BY"));
+        }
+        let constant = |expr: &Expr| match expr {
+            Expr::Literal(constant, _) => Ok(constant.clone()),
+            _ => Err(self
+                .text
+                .at_word(word, format!("{word} takes one column; what is behind it is the same for all rows"))),
+        };
+        let constants = rest.iter().map(constant).collect::<Result<Vec<_>, _>>()?;
+        let planned = DataFusionAggregate::plan(function, &input, constants).map_err(|e| {
+            let Problem { message, hint, .. } = self.text.planning(&e);
+            let hint = hint.or_else(|| Some("CAST the argument, or take another".to_owned()));
+            Problem { hint, ..self.text.at_word(word, message) }
+        })?;
+        Ok(Some((AggregateFunction::External(External(Arc::new(planned))), vec![value.clone()])))
+    }
+
     /// Our aggregate of this name, and the columns it reads.
     pub(super) fn function(
         &self,
@@ -163,6 +201,7 @@ impl Lowering<'_> {
             "stddev_pop" => AggregateFunction::StddevPopulation,
             "var" => AggregateFunction::VarianceSample,
             "var_pop" => AggregateFunction::VariancePopulation,
+            "any_value" => AggregateFunction::FirstValue,
             "first_value" | "last_value" => {
                 let time = relation.window.map(|window| column(relation.schema.field(window.time).name()));
                 if sorts.iter().any(|(expr, _)| Some(expr) != time.as_ref()) {
@@ -192,84 +231,24 @@ impl Lowering<'_> {
             }
             _ => match PairStatistic::from_name(name) {
                 Some(statistic) => AggregateFunction::Paired(statistic),
-                None => {
-                    let message = format!("aggregate {word} is not built for streams");
-                    return Err(self.text.at_word(word, message).hint(format!("there are: {}", supported())));
-                }
+                None => return Err(self.not_built(name, word)),
             },
         };
         Ok((found, args.to_vec()))
     }
 
-    /// An aggregate of [`super::plant_aggregate`], and the columns it reads.
-    fn plant_aggregate(
-        &self,
-        name: &str,
-        word: &str,
-        args: &[Expr],
-        relation: &Relation,
-    ) -> Result<Option<(AggregateFunction, Vec<Expr>)>, Problem> {
-        let wrong = |message: String, hint: String| self.text.at_word(word, message).hint(hint);
-        let between = || match args.get(1).map(text_of) {
-            None => Ok(Interpolation::default()),
-            Some(text) => text.as_deref().and_then(Interpolation::from_word).ok_or_else(|| {
-                let hint = format!("write {word}(value) or {word}(value, 'linear')");
-                wrong(format!("{word} goes from value to value by 'hold' or by 'linear'"), hint)
-            }),
-        };
-        let function = match name {
-            "value_range" => AggregateFunction::ValueRange,
-            "delta" => AggregateFunction::Delta,
-            "rate_of_change" => AggregateFunction::RateOfChange,
-            "slope" => AggregateFunction::Slope,
-            "counter_increase" => AggregateFunction::CounterIncrease,
-            "mode" => AggregateFunction::Mode,
-            "time_weighted_avg" => AggregateFunction::TimeWeightedAvg(between()?),
-            "integral" => AggregateFunction::Integral(between()?),
-            "ewma" => {
-                let smoothing = match args.get(1) {
-                    Some(Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(half)), _)) if half.months == 0 => {
-                        let micros = i64::from(half.days).saturating_mul(86_400_000_000);
-                        Some(Smoothing::HalfLife(Span(micros.saturating_add(half.nanoseconds / 1_000))))
-                    }
-                    Some(alpha) => number(alpha).map(Smoothing::Alpha),
-                    None => None,
-                };
-                let smoothing = smoothing.ok_or_else(|| {
-                    let hint = format!("write {word}(value, 0.2) or {word}(value, INTERVAL '10' SECOND)");
-                    wrong(format!("{word} needs a number from 0 to 1, or a half-life in days or shorter units"), hint)
-                })?;
-                AggregateFunction::Ewma(smoothing)
+    fn not_built(&self, name: &str, word: &str) -> Problem {
+        let (reason, hint) = match name {
+            "nth_value" => {
+                ("would have to keep every row in an order of its own", "first_value or last_value".to_owned())
             }
-            "duration_in" => AggregateFunction::DurationIn,
-            "duration_in_state" | "percent_good" => {
-                let good = lit(Quality::Good.word());
-                let (Some(state), Some(wanted)) = (args.first(), args.get(1).or(Some(&good))) else { return Ok(None) };
-                let found = relation.df_schema().and_then(|schema| state.get_type(&schema));
-                let found = found.map_err(|e| self.text.planning(&e))?;
-                let wanted = match wanted {
-                    Expr::Literal(wanted, _) => wanted.cast_to(&found).ok().filter(|wanted| !wanted.is_null()),
-                    _ => None,
-                };
-                let wanted = wanted.ok_or_else(|| match name {
-                    "percent_good" => {
-                        wrong(format!("{word} takes a quality, found {found}"), format!("write {word}(quality)"))
-                    }
-                    _ => wrong(
-                        format!("{word} needs a state that is a value of {found}"),
-                        format!("write {word}(state, 'RUN')"),
-                    ),
-                })?;
-                let is_wanted = state.clone().eq(Expr::Literal(wanted, None));
-                if name == "duration_in_state" {
-                    return Ok(Some((AggregateFunction::DurationIn, vec![is_wanted])));
-                }
-                let percent = when(is_wanted, lit(100.0)).when(state.clone().is_not_null(), lit(0.0)).end();
-                return Ok(Some((AggregateFunction::Avg, vec![percent.map_err(|e| self.text.planning(&e))?])));
+            "approx_percentile_cont_with_weight" => {
+                let reason = "would depend on how rows are cut into batches, since its digest is compressed after each";
+                (reason, "approx_percentile_cont, or percentile_cont, which is exact".to_owned())
             }
-            _ => return Ok(None),
+            _ => ("is not built for streams", supported()),
         };
-        Ok(Some((function, args[..1].to_vec())))
+        self.text.at_word(word, format!("aggregate {word} {reason}")).hint(format!("there are: {hint}"))
     }
 }
 
@@ -279,23 +258,16 @@ fn supported() -> String {
     let mut names = SUPPORTED.split(", ").map(str::to_owned).collect::<Vec<_>>();
     names.extend(plant_aggregate::names());
     names.extend(pairs);
+    names.extend(external::NAMES.map(str::to_owned));
     names.join(", ")
-}
-
-/// The text that an expression is.
-fn text_of(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
-        Expr::Cast(cast) => text_of(&cast.expr),
-        _ => None,
-    }
 }
 
 fn is_value(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(value, _) if !value.is_null())
 }
 
-fn number(expr: &Expr) -> Option<f64> {
+/// The number that an expression is.
+pub(super) fn number(expr: &Expr) -> Option<f64> {
     match expr {
         Expr::Literal(value, _) => match value.cast_to(&DataType::Float64) {
             Ok(ScalarValue::Float64(found)) => found,

@@ -14,6 +14,7 @@ mod asof;
 mod assign;
 mod catalog;
 mod expression;
+mod external;
 mod flink;
 mod interval;
 mod join;

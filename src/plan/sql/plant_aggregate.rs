@@ -1,12 +1,21 @@
 //! The aggregates that a plant asks for and SQL has no names for: what DataFusion needs to know of them to plan a query.
 //!
-//! It knows their names and types, so that arguments are coerced and mistakes told as for its own. What they compute is in
-//! `lineside_operators::aggregate`; DataFusion never runs them.
+//! DataFusion knows their names and types, so that arguments are coerced and mistakes told as for its own. What they compute is in
+//! `lineside_operators::aggregate`; DataFusion never runs them. Some are others in disguise: `percent_good` is a mean of 100 and 0.
 
 use arrow::datatypes::{DataType, IntervalUnit};
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{Result as PlanResult, ScalarValue, plan_err};
 use datafusion::logical_expr::function::AccumulatorArgs;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, TypeSignature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, Signature, TypeSignature, Volatility, lit, when,
+};
+use lineside_model::{Problem, Quality, Span};
+use lineside_operators::aggregate::{Interpolation, Smoothing};
+use lineside_operators::window::AggregateFunction;
+
+use super::aggregate_call::number;
+use super::lower::Lowering;
+use super::relation::Relation;
 
 /// All of them.
 pub(super) fn plant_aggregates() -> Vec<AggregateUDF> {
@@ -75,14 +84,96 @@ impl AggregateUDFImpl for PlantAggregate {
         &self.signature
     }
 
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+    fn return_type(&self, arguments: &[DataType]) -> PlanResult<DataType> {
         Ok(match (self.result, arguments) {
             (Returns::Argument, [first, ..]) => first.clone(),
             _ => DataType::Float64,
         })
     }
 
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+    fn accumulator(&self, _: AccumulatorArgs<'_>) -> PlanResult<Box<dyn Accumulator>> {
         plan_err!("{} runs only over the windows of a query", self.name)
+    }
+}
+
+impl Lowering<'_> {
+    /// What runs for the one of this name, if it is one, and the columns it reads.
+    pub(super) fn plant_aggregate(
+        &self,
+        name: &str,
+        word: &str,
+        args: &[Expr],
+        relation: &Relation,
+    ) -> Result<Option<(AggregateFunction, Vec<Expr>)>, Problem> {
+        let wrong = |message: String, hint: String| self.text.at_word(word, message).hint(hint);
+        let between = || match args.get(1).map(text_of) {
+            None => Ok(Interpolation::default()),
+            Some(text) => text.as_deref().and_then(Interpolation::from_word).ok_or_else(|| {
+                let hint = format!("write {word}(value) or {word}(value, 'linear')");
+                wrong(format!("{word} goes from value to value by 'hold' or by 'linear'"), hint)
+            }),
+        };
+        let function = match name {
+            "value_range" => AggregateFunction::ValueRange,
+            "delta" => AggregateFunction::Delta,
+            "rate_of_change" => AggregateFunction::RateOfChange,
+            "slope" => AggregateFunction::Slope,
+            "counter_increase" => AggregateFunction::CounterIncrease,
+            "mode" => AggregateFunction::Mode,
+            "time_weighted_avg" => AggregateFunction::TimeWeightedAvg(between()?),
+            "integral" => AggregateFunction::Integral(between()?),
+            "ewma" => {
+                let smoothing = match args.get(1) {
+                    Some(Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(half)), _)) if half.months == 0 => {
+                        let micros = i64::from(half.days).saturating_mul(86_400_000_000);
+                        Some(Smoothing::HalfLife(Span(micros.saturating_add(half.nanoseconds / 1_000))))
+                    }
+                    Some(alpha) => number(alpha).map(Smoothing::Alpha),
+                    None => None,
+                };
+                let smoothing = smoothing.ok_or_else(|| {
+                    let hint = format!("write {word}(value, 0.2) or {word}(value, INTERVAL '10' SECOND)");
+                    wrong(format!("{word} needs a number from 0 to 1, or a half-life in days or shorter units"), hint)
+                })?;
+                AggregateFunction::Ewma(smoothing)
+            }
+            "duration_in" => AggregateFunction::DurationIn,
+            "duration_in_state" | "percent_good" => {
+                let good = lit(Quality::Good.word());
+                let (Some(state), Some(wanted)) = (args.first(), args.get(1).or(Some(&good))) else { return Ok(None) };
+                let found = relation.df_schema().and_then(|schema| state.get_type(&schema));
+                let found = found.map_err(|e| self.text.planning(&e))?;
+                let wanted = match wanted {
+                    Expr::Literal(wanted, _) => wanted.cast_to(&found).ok().filter(|wanted| !wanted.is_null()),
+                    _ => None,
+                };
+                let wanted = wanted.ok_or_else(|| match name {
+                    "percent_good" => {
+                        wrong(format!("{word} takes a quality, found {found}"), format!("write {word}(quality)"))
+                    }
+                    _ => wrong(
+                        format!("{word} needs a state that is a value of {found}"),
+                        format!("write {word}(state, 'RUN')"),
+                    ),
+                })?;
+                let is_wanted = state.clone().eq(Expr::Literal(wanted, None));
+                if name == "duration_in_state" {
+                    return Ok(Some((AggregateFunction::DurationIn, vec![is_wanted])));
+                }
+                let percent = when(is_wanted, lit(100.0)).when(state.clone().is_not_null(), lit(0.0)).end();
+                return Ok(Some((AggregateFunction::Avg, vec![percent.map_err(|e| self.text.planning(&e))?])));
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some((function, args[..1].to_vec())))
+    }
+}
+
+/// The text that an expression is.
+fn text_of(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
+        Expr::Cast(cast) => text_of(&cast.expr),
+        _ => None,
     }
 }

@@ -103,6 +103,67 @@ fn how_often_how_many_and_how_two_go_together() {
 }
 
 #[test]
+fn functions_of_datafusion_run_over_windows() {
+    let sql =
+        "SELECT sensor, string_agg(arrow_cast(value, 'Utf8'), '+') AS all, array_agg(value) AS list, bit_or(n) AS bits,
+                      approx_distinct(n) AS about, sum(CAST(value AS DECIMAL(10,2))) AS exact,
+                      avg(CAST(value AS DECIMAL(10,2))) AS mean, max(CAST(value AS DECIMAL(10,2))) AS hi,
+                      any_value(n) AS some, bit_and(n) FILTER (WHERE n > 1) AS both
+               FROM HOP(readings, ts, INTERVAL '30' SECOND, INTERVAL '60' SECOND) GROUP BY window_start, sensor";
+    expect![[r#"
+        sensor  all           list              bits  about  exact  mean      hi     some  both
+        a       1.0+10.0+3.0  [1.0, 10.0, 3.0]  3     3      14.00  4.666666  10.00  1     2
+        a       1.0+10.0+3.0  [1.0, 10.0, 3.0]  3     3      14.00  4.666666  10.00  1     2
+        b       4.0           [4.0]             5     1      4.00   4.000000  4.00   5     5
+        b       4.0           [4.0]             5     1      4.00   4.000000  4.00   5     5
+    "#]]
+    .assert_eq(&run(sql, READINGS));
+}
+
+const EXTERNAL: &str = "count(*) AS rows, string_agg(sensor, ',') AS names, array_agg(value) AS list,
+                        approx_distinct(sensor) AS about, bit_xor(n) AS bits, sum(CAST(value AS DECIMAL(10,2))) AS exact";
+
+/// Rows half a second apart with some out of order, in batches of so many rows, restarted after each batch or not.
+fn run_pieces(relation: &str, batch: usize, restart: bool) -> String {
+    let sql = format!("SELECT sensor, {EXTERNAL} FROM {relation} GROUP BY window_start, sensor");
+    let mut running = Running::new(&sql, &super::harness::tables());
+    let text = (0..60u64).map(|n| {
+        let at = n * 500 - if n % 7 == 3 { 1_500 } else { 0 };
+        let value = if n % 11 == 5 { "-".to_owned() } else { format!("{}.25", n % 9) };
+        format!("{at}ms {} {value} {n}\n", ["a", "b", "c"][n as usize % 3])
+    });
+    let lines = text.collect::<Vec<_>>();
+    let mut told = String::new();
+    for (n, line) in lines.chunks(batch).enumerate() {
+        running.feed("readings", &super::harness::rows(&line.concat()));
+        if restart {
+            running.restart();
+        }
+        let at = ((n + 1) * batch * 500) as i64 - 4_000;
+        if ((n + 1) * batch).is_multiple_of(20) {
+            running.watermark(Timestamp(at * 1_000));
+        }
+    }
+    running.watermark(Timestamp::MAX);
+    let schema = running.as_table("q").schema;
+    told += &show(&schema, &running.take());
+    told + &running.dropped()
+}
+
+#[test]
+fn functions_of_datafusion_do_not_feel_batches_and_restarts() {
+    for relation in
+        ["TUMBLE(readings, ts, INTERVAL '10' SECOND)", "HOP(readings, ts, INTERVAL '3' SECOND, INTERVAL '10' SECOND)"]
+    {
+        let straight = run_pieces(relation, 20, false);
+        assert!(straight.lines().count() > 9, "{straight}");
+        for batch in [1, 4, 10, 20] {
+            assert_eq!(run_pieces(relation, batch, true), straight, "{relation} in batches of {batch}");
+        }
+    }
+}
+
+#[test]
 fn readings_of_bad_quality_are_counted_and_not_averaged() {
     let sql = per_minute(
         "window_start, count(*) AS rows, count(value) AS values, avg(value) AS mean, max(value) AS hi,

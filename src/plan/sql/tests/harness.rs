@@ -100,6 +100,15 @@ impl Running {
         }
     }
 
+    /// Saves every operator and goes on with fresh ones.
+    pub(super) fn restart(&mut self) {
+        for (step, operator) in self.plan.steps.iter().zip(&mut self.operators) {
+            let mut fresh = (step.operator.build)();
+            fresh.restore(&operator.snapshot().unwrap()).unwrap();
+            *operator = fresh;
+        }
+    }
+
     pub(super) fn take(&mut self) -> Vec<RecordBatch> {
         std::mem::take(&mut self.output)
     }

@@ -292,7 +292,12 @@ fn aggregates_that_are_not_built_are_named() {
     check_aggregates(
         [
             "sum(DISTINCT n)",
-            "array_agg(value)",
+            "nth_value(value, 2)",
+            "approx_percentile_cont_with_weight(value, 1, 0.5)",
+            "string_agg(sensor, ',' ORDER BY n)",
+            "string_agg(sensor, sensor)",
+            "approx_distinct(value)",
+            "bit_and(value)",
             "corr(value, sensor)",
             "ewma(value, 1.5)",
             "ewma(value, n)",
@@ -318,9 +323,22 @@ fn aggregates_that_are_not_built_are_named() {
             sum(DISTINCT n)
               1:8: of aggregates only count takes DISTINCT
                 GROUP BY the column as well, and aggregate that query again
-            array_agg(value)
-              1:8: aggregate array_agg is not built for streams
-                there are: count, sum, avg, min, max, bool_and, bool_or, stddev, stddev_pop, var_samp, var_pop, first_value, last_value, median, percentile_cont, approx_median, approx_percentile_cont, spread, value_range, delta, rate_of_change, slope, counter_increase, twa, time_weighted_avg, integral, ewma, duration_in, duration_in_state, percent_good, mode, corr, covar_samp, covar_pop, regr_slope, regr_intercept, regr_count, regr_r2, regr_avgx, regr_avgy, regr_sxx, regr_syy, regr_sxy
+            nth_value(value, 2)
+              1:8: aggregate nth_value would have to keep every row in an order of its own
+                there are: first_value or last_value
+            approx_percentile_cont_with_weight(value, 1, 0.5)
+              1:8: aggregate approx_percentile_cont_with_weight would depend on how rows are cut into batches, since its digest is compressed after each
+                there are: approx_percentile_cont, or percentile_cont, which is exact
+            string_agg(sensor, ',' ORDER BY n)
+              1:8: string_agg takes values as they come, not in another order
+                leave out its ORDER BY
+            string_agg(sensor, sensor)
+              1:8: string_agg takes one column; what is behind it is the same for all rows
+            approx_distinct(value)
+              1:8: support for 'approx_distinct' for data type Float64 is not implemented
+                CAST the argument, or take another
+            bit_and(value)
+              1:8: function 'bit_and' requires Integer, but received Float64 (DataType: Float64).. No function matches the given name and argument types 'bit_and(Float64)'. You might need to add explicit type casts
             corr(value, sensor)
               1:8: "corr" does not take (Float64, Utf8)
                 CAST the arguments, or take others
