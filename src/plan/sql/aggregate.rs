@@ -2,26 +2,35 @@
 
 use datafusion::logical_expr::{self, Expr, ExprSchemable, cast};
 use lineside_model::{Problem, Span};
+use lineside_operators::window::keyed::{self, KeyedSpec};
 use lineside_operators::window::{self, AggregateSpec, WindowKind, WindowSpec, result_type};
 
 use super::StepInput;
 use super::aggregate_call::{Aggregated, Arguments};
+use super::keyed_lower::KeyedWindows;
 use super::lower::{Lowering, names_of};
 use super::quality::Trust;
-use super::relation::{Relation, Window, column, edges, unused, uses_edges};
+use super::relation::{Relation, column, edges, unused, uses_edges};
 use super::window::{Cut, WINDOW_END, WINDOW_START};
+use super::window_call::words;
 
 /// What a column of `GROUP BY` is.
-enum Group {
+pub(super) enum Group {
     Edge(&'static str),
     /// A column of [`Arguments`].
     Key(usize),
 }
 
+/// The windows it is about.
+enum Windows {
+    Cut(Cut),
+    Keyed(KeyedWindows),
+}
+
 /// An aggregate of the plan, taken apart.
 struct Grouped<'p> {
     plan: &'p logical_expr::Aggregate,
-    window: Window,
+    windows: Windows,
     /// The event time among the [`Arguments`].
     time: usize,
     groups: Vec<Group>,
@@ -31,11 +40,11 @@ struct Grouped<'p> {
 
 impl Lowering<'_> {
     pub(super) fn aggregate(&mut self, node: &logical_expr::Aggregate) -> Result<Relation, Problem> {
-        let relation = self.relation(&node.input)?;
-        let Some(window) = relation.window else { return Err(self.endless(node, &relation)) };
+        let mut relation = self.relation(&node.input)?;
+        let Some(time) = relation.window_time() else { return Err(self.endless(node, &relation)) };
         let names = names_of(&node.schema);
         let mut arguments = Arguments::default();
-        let time = relation.schema.field(window.time).name();
+        let time = relation.schema.field(time).name();
         let time = arguments.add(column(time), time);
         let groups = self.groups(node, &relation, &names, &mut arguments)?;
         let keys = node.group_expr.iter().map(|expr| self.resolve(&relation, expr, node.input.schema()));
@@ -51,8 +60,13 @@ impl Lowering<'_> {
                 return Err(self.text.at_any([WINDOW_START, WINDOW_END], message).hint("use them in SELECT or HAVING"));
             }
         }
+        let windows = match (relation.window, relation.keyed.take()) {
+            (_, Some(keyed)) => Windows::Keyed(self.keyed_windows(keyed, &mut relation, &groups, &mut arguments)?),
+            (Some(window), None) => Windows::Cut(window.cut),
+            (None, None) => return Err(self.endless(node, &relation)),
+        };
         let (input, places) = self.arguments(relation, &arguments)?;
-        self.window_step(&Grouped { plan: node, window, time, groups, aggregates, trust }, input, &places)
+        self.window_step(&Grouped { plan: node, windows, time, groups, aggregates, trust }, input, &places)
     }
 
     /// The columns of `GROUP BY`, one of which must be the window.
@@ -78,7 +92,7 @@ impl Lowering<'_> {
         let message = "the rows are not grouped by their window, so no group would ever be complete";
         let problem = match self.text.has_word("group") {
             true => self.text.at_word("group", message),
-            false => self.text.at_any(["tumble", "hop"], message),
+            false => self.text.at_any(words(), message),
         };
         Err(problem.hint("GROUP BY window_start, window_end and the other columns"))
     }
@@ -125,7 +139,7 @@ impl Lowering<'_> {
 
     /// The window operator over `input`, where the columns of [`Arguments`] are at these `places`.
     fn window_step(&mut self, grouped: &Grouped<'_>, input: Relation, places: &[usize]) -> Result<Relation, Problem> {
-        let Grouped { plan, window, time, groups, aggregates, trust } = grouped;
+        let Grouped { plan, windows, time, groups, aggregates, trust } = grouped;
         let name_of = |place: usize| input.schema.field(places[place]).name().clone();
         let mut keys = groups
             .iter()
@@ -148,19 +162,31 @@ impl Lowering<'_> {
         }
         let time_name = name_of(*time);
         let delay = input.times.iter().find(|t| t.name == time_name).map_or(Span::ZERO, |t| t.delay);
-        let spec = WindowSpec {
-            kind: kind(window.cut),
-            time: places[*time],
-            time_delay: delay,
-            keys: keys.iter().map(|key| places[*key]).collect(),
-            aggregates: specs,
-        };
+        let (time, keyed_by) = (places[*time], keys.iter().map(|key| places[*key]).collect());
         let (over, names) = ([WINDOW_START, WINDOW_END].map(str::to_owned), &taken[..keys.len()]);
         let grouped = over.iter().chain(names).map(String::as_str).collect::<Vec<_>>().join(", ");
         let explain = format!("group by {grouped} over {time_name}: {}", taken[keys.len()..].join(", "));
-        let mut operator = window::plan(spec, &input.schema).map_err(|problems| {
+        let planned = match windows {
+            Windows::Cut(cut) => {
+                let kind = kind(*cut);
+                let spec = WindowSpec { kind, time, time_delay: delay, keys: keyed_by, aggregates: specs };
+                window::plan(spec, &input.schema)
+            }
+            Windows::Keyed(windows) => {
+                let spec = KeyedSpec {
+                    kind: windows.kind(places),
+                    time,
+                    time_delay: delay,
+                    keys: keyed_by,
+                    kept: windows.kept.map(|kept| places[kept]),
+                    aggregates: specs,
+                };
+                keyed::plan(&spec, &input.schema)
+            }
+        };
+        let mut operator = planned.map_err(|problems| {
             let what = problems.0.into_iter().next().unwrap_or_else(|| Problem::whole("the window cannot be planned"));
-            Problem { hint: what.hint, ..self.text.at_any(["tumble", "hop"], &what.message) }
+            Problem { hint: what.hint, ..self.text.at_any(words(), &what.message) }
         })?;
         operator.explain.insert(0, explain);
         let careful = aggregates.iter().filter(|a| a.trusted).map(|a| a.name.clone()).collect::<Vec<_>>();

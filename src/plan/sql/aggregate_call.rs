@@ -203,7 +203,7 @@ impl Lowering<'_> {
             "var_pop" => AggregateFunction::VariancePopulation,
             "any_value" => AggregateFunction::FirstValue,
             "first_value" | "last_value" => {
-                let time = relation.window.map(|window| column(relation.schema.field(window.time).name()));
+                let time = relation.window_time().map(|time| column(relation.schema.field(time).name()));
                 if sorts.iter().any(|(expr, _)| Some(expr) != time.as_ref()) {
                     let message = format!("{word} goes by the event time of the window, not by another order");
                     return Err(self.text.at_word(word, message).hint("leave out its ORDER BY"));

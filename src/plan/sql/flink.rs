@@ -4,14 +4,20 @@
 //! | --- | --- |
 //! | `TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))` | `TUMBLE(readings, ts, INTERVAL '1' MINUTE)` |
 //! | `TABLE(HOP(DATA => TABLE readings, TIMECOL => DESCRIPTOR(ts), …))` | `HOP(DATA => readings, TIMECOL => ts, …)` |
+//! | `SESSION(readings PARTITION BY sensor, ts, …)` | `SESSION(readings, PARTITION_BY => sensor, ts, …)` |
 //!
-//! Only tokens are taken away, none is moved or made up, so the places in error messages stay those of the text.
+//! Tokens are taken away or stand in for `PARTITION BY` at its place, none is moved, so the places in error messages stay those
+//! of the text.
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-/// The tokens without `TABLE( … )` around a window function and `TABLE` and `DESCRIPTOR( … )` within it.
+use super::window_call;
+
+/// The tokens without `TABLE( … )` around a window function and `TABLE` and `DESCRIPTOR( … )` within it, and with `PARTITION BY` as an
+/// argument.
 pub(super) fn short_form(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut keep = vec![true; tokens.len()];
+    let mut partitions = vec![false; tokens.len()];
     for start in 0..tokens.len() {
         let wrapped = is_word(tokens, start, "table")
             && is(tokens, start + 1, &Token::LParen)
@@ -21,15 +27,40 @@ pub(super) fn short_form(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
             drop_at(&mut keep, &[start, start + 1, end]);
             shorten_arguments(tokens, start + 4, end, &mut keep);
         }
-        let window = is_word(tokens, start, "tumble") || is_word(tokens, start, "hop");
-        if window
+        if window_call::words().any(|word| is_word(tokens, start, word))
             && is(tokens, start + 1, &Token::LParen)
             && let Some(end) = closing(tokens, start + 1)
         {
             shorten_arguments(tokens, start + 2, end, &mut keep);
+            if let Some(partition) = partition(tokens, start + 2, end) {
+                partitions[partition] = true;
+                drop_at(&mut keep, &[partition, partition + 1]);
+            }
         }
     }
-    tokens.iter().zip(keep).filter(|(_, keep)| *keep).map(|(token, _)| token.clone()).collect()
+    let mut short = Vec::with_capacity(tokens.len());
+    for ((token, keep), partition) in tokens.iter().zip(keep).zip(partitions) {
+        if partition {
+            let named = [Token::Comma, Token::make_word(window_call::PARTITION_BY, None), Token::RArrow];
+            short.extend(named.map(|made| TokenWithSpan::new(made, token.span)));
+        } else if keep {
+            short.push(token.clone());
+        }
+    }
+    short
+}
+
+/// Where `PARTITION BY` stands among arguments, not within one of them.
+fn partition(tokens: &[TokenWithSpan], start: usize, end: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    (start..end).find(|n| {
+        match tokens[*n].token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && is_word(tokens, *n, "partition") && is_word(tokens, *n + 1, "by")
+    })
 }
 
 fn shorten_arguments(tokens: &[TokenWithSpan], start: usize, end: usize, keep: &mut [bool]) {

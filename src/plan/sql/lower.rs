@@ -15,6 +15,7 @@ use lineside_operators::{Operator, PlannedOperator, TimeColumn};
 use super::assign::Assign;
 use super::expression::{Expressions, Program};
 use super::join::uses;
+use super::keyed::KeyedNode;
 use super::quality::names_quality;
 use super::relation::{Relation, Window, edges, unused, with_edges};
 use super::text::SqlText;
@@ -72,7 +73,7 @@ impl<'a> Lowering<'a> {
                 let mut relation = self.relation(&projection.input)?;
                 let names = projection.input.schema();
                 let twice = relation.computes_twice(&projection.expr, names).map_err(|e| self.text.planning(&e))?;
-                if twice && relation.window.is_none() {
+                if twice && !relation.is_windowed() {
                     relation = self.step("prepare", relation, &names_of(names))?;
                 }
                 let resolved = projection.expr.iter().map(|expr| self.resolve(&relation, expr, names));
@@ -88,10 +89,14 @@ impl<'a> Lowering<'a> {
                 });
                 Ok(relation)
             }
-            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<WindowNode>() {
-                Some(node) => self.window(node),
-                None => Err(self.refused(plan)),
-            },
+            LogicalPlan::Extension(extension) => {
+                let node = extension.node.as_any();
+                match (node.downcast_ref::<WindowNode>(), node.downcast_ref::<KeyedNode>()) {
+                    (Some(node), _) => self.window(node),
+                    (_, Some(node)) => self.keyed(node),
+                    (None, None) => Err(self.refused(plan)),
+                }
+            }
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Window(window) => self.over(window),
@@ -106,16 +111,24 @@ impl<'a> Lowering<'a> {
 
     fn window(&mut self, node: &WindowNode) -> Result<Relation, Problem> {
         let mut relation = self.relation(&node.input)?;
-        if relation.window.is_some() {
+        if relation.is_windowed() {
             relation = self.step("prepare", relation, &names_of(node.input.schema()))?;
         }
-        let time = self.resolve(&relation, &node.time, node.input.schema())?;
-        let Some((time, _)) = relation.time(&time) else {
-            let (span, name) = match &node.time {
+        let time = self.event_time(&relation, &node.time, node.input.schema())?;
+        relation.window = Some(Window { cut: node.cut, time });
+        relation.columns = node.kept.iter().map(|n| relation.columns[*n].clone()).chain(edges()).collect();
+        Ok(relation)
+    }
+
+    /// The event time among the columns read that windows go by.
+    pub(super) fn event_time(&self, relation: &Relation, time: &Expr, names: &DFSchema) -> Result<usize, Problem> {
+        let found = self.resolve(relation, time, names)?;
+        let Some((place, _)) = relation.time(&found) else {
+            let (span, name) = match time {
                 Expr::Column(column) => (column.spans.first(), column.name.as_str()),
                 _ => (None, ""),
             };
-            let known = names_of(node.input.schema())
+            let known = names_of(names)
                 .into_iter()
                 .zip(&relation.columns)
                 .filter(|(_, expr)| relation.time(expr).is_some())
@@ -128,9 +141,7 @@ impl<'a> Lowering<'a> {
             let message = format!("column \"{name}\" is not an event time, so windows cannot be cut by it");
             return Err(self.text.at_span(span, name, message).hint(hint));
         };
-        relation.window = Some(Window { cut: node.cut, time });
-        relation.columns = node.kept.iter().map(|n| relation.columns[*n].clone()).chain(edges()).collect();
-        Ok(relation)
+        Ok(place)
     }
 
     fn union(&mut self, plan: &LogicalPlan) -> Result<Relation, Problem> {
@@ -188,6 +199,9 @@ impl<'a> Lowering<'a> {
 
     /// A relation whose windows are columns: every row is put into its windows by a step.
     fn assigned(&mut self, relation: Relation) -> Result<Relation, Problem> {
+        if let Some(keyed) = &relation.keyed {
+            return Err(self.not_row_by_row(keyed));
+        }
         let Some(Window { cut, time }) = relation.window else { return Ok(relation) };
         if cut.size.micros() / cut.slide.micros() > WINDOWS_PER_ROW_MAX {
             let message = format!("each row would be repeated for more than {WINDOWS_PER_ROW_MAX} windows");

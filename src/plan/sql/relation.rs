@@ -12,6 +12,7 @@ use datafusion::logical_expr::Expr;
 use lineside_operators::TimeColumn;
 
 use super::StepInput;
+use super::keyed::KeyedCut;
 use super::window::{Cut, WINDOW_END, WINDOW_START};
 
 /// Stands before the name of a column that is an edge of the window and so not yet computed.
@@ -29,6 +30,19 @@ pub(super) struct Relation {
     /// What comes out, over the columns read and the edges of the window.
     pub(super) columns: Vec<Expr>,
     pub(super) window: Option<Window>,
+    /// The same, where each key has windows of its own. Rows that the filter leaves out still shape them.
+    pub(super) keyed: Option<Keyed>,
+}
+
+/// Windows whose edges depend on the rows of each key. All expressions are over the columns read.
+#[derive(Clone, Debug)]
+pub(super) struct Keyed {
+    pub(super) cut: KeyedCut,
+    /// The event time among the columns read.
+    pub(super) time: usize,
+    pub(super) keys: Vec<Expr>,
+    pub(super) start: Option<Expr>,
+    pub(super) stop: Option<Expr>,
 }
 
 /// The windows that rows are put into.
@@ -43,7 +57,7 @@ impl Relation {
     /// All rows and columns of an input.
     pub(super) fn of(input: StepInput, schema: SchemaRef, times: Vec<TimeColumn>) -> Self {
         let columns = schema.fields().iter().map(|field| column(field.name())).collect();
-        Self { input, schema, times, filter: None, columns, window: None }
+        Self { input, schema, times, filter: None, columns, window: None, keyed: None }
     }
 
     /// `expr` over the columns named by `names`, which are those of this relation, as one over the columns read.
@@ -88,7 +102,7 @@ impl Relation {
     pub(super) fn is_whole(&self, names: &[String]) -> bool {
         let fields = self.schema.fields();
         self.filter.is_none()
-            && self.window.is_none()
+            && !self.is_windowed()
             && names.len() == fields.len()
             && fields.iter().zip(names).all(|(field, name)| field.name() == name)
             && self.columns.iter().enumerate().all(|(n, expr)| self.plain(expr) == Some(n))
@@ -110,6 +124,16 @@ impl Relation {
             Some((name.clone(), self.schema.field(place).name().clone()))
         };
         columns.iter().filter_map(kept).collect()
+    }
+
+    /// Whether its rows are put into windows.
+    pub(super) fn is_windowed(&self) -> bool {
+        self.window.is_some() || self.keyed.is_some()
+    }
+
+    /// The event time that its windows go by.
+    pub(super) fn window_time(&self) -> Option<usize> {
+        self.window.map(|window| window.time).or(self.keyed.as_ref().map(|keyed| keyed.time))
     }
 
     /// The schema as DataFusion wants it.

@@ -52,26 +52,31 @@ pub(super) struct WindowNode {
 
 impl WindowNode {
     pub(super) fn new(input: LogicalPlan, cut: Cut, time: Expr) -> Result<Self> {
-        let replaced = |name: &str| name == WINDOW_START || name == WINDOW_END;
-        let kept = (0..input.schema().fields().len())
-            .filter(|n| !replaced(input.schema().field(*n).name()))
-            .collect::<Vec<_>>();
-        let mut fields = kept
-            .iter()
-            .map(|n| input.schema().qualified_field(*n))
-            .map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)))
-            .collect::<Vec<_>>();
-        let qualifier = fields.first().and_then(|(qualifier, _)| qualifier.clone());
-        for name in [WINDOW_START, WINDOW_END] {
-            fields.push((qualifier.clone(), Arc::new(time_field(name, false))));
-        }
-        let schema = Arc::new(DFSchema::new_with_metadata(fields, Default::default())?);
+        let (kept, schema) = with_edges(&input)?;
         Ok(Self { input, cut, time, kept, schema })
     }
 
     fn identity(&self) -> (&LogicalPlan, &Cut, &Expr) {
         (&self.input, &self.cut, &self.time)
     }
+}
+
+/// Which columns of an input come out, and what comes out: those and the edges of the window.
+pub(super) fn with_edges(input: &LogicalPlan) -> Result<(Vec<usize>, DFSchemaRef)> {
+    let replaced = |name: &str| name == WINDOW_START || name == WINDOW_END;
+    let kept =
+        (0..input.schema().fields().len()).filter(|n| !replaced(input.schema().field(*n).name())).collect::<Vec<_>>();
+    let mut fields = kept
+        .iter()
+        .map(|n| input.schema().qualified_field(*n))
+        .map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)))
+        .collect::<Vec<_>>();
+    let qualifier = fields.first().and_then(|(qualifier, _)| qualifier.clone());
+    for name in [WINDOW_START, WINDOW_END] {
+        fields.push((qualifier.clone(), Arc::new(time_field(name, false))));
+    }
+    let schema = Arc::new(DFSchema::new_with_metadata(fields, Default::default())?);
+    Ok((kept, schema))
 }
 
 impl PartialEq for WindowNode {

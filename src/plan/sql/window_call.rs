@@ -1,4 +1,5 @@
-//! `TUMBLE(…)` and `HOP(…)` as they stand in FROM: DataFusion asks [`WindowFunctions`] while it plans, and gets a [`WindowNode`].
+//! `TUMBLE(…)` and its like as they stand in FROM: DataFusion asks [`WindowFunctions`] while it plans, and gets a [`WindowNode`], or
+//! a [`KeyedNode`](super::keyed::KeyedNode) where each key has windows of its own.
 //!
 //! Arguments go by their place or by the names that Flink has for them: `DATA`, `TIMECOL`, `SLIDE`, `SIZE`, `OFFSET`.
 
@@ -6,17 +7,59 @@ use std::sync::Arc;
 
 use datafusion::common::{self, DFSchema, DataFusionError, Diagnostic, Result, ScalarValue};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Ident, Spanned, TableAlias, TableFactor};
 use datafusion::sql::sqlparser::tokenizer::Span as Place;
 use lineside_model::Span;
 
 use super::window::{Cut, WindowNode};
 
-/// The functions that cut time into windows.
-const FUNCTIONS: [&str; 2] = ["TUMBLE", "HOP"];
+/// A function that makes windows.
+#[derive(Debug)]
+struct Function {
+    name: &'static str,
+    /// The names of its arguments, which are Flink's where it has the function, in order.
+    parameters: &'static [&'static str],
+    usage: &'static str,
+}
 
-/// Plans the table functions `TUMBLE` and `HOP`.
+/// `PARTITION BY` behind the table, which comes as an argument of this name.
+pub(super) const PARTITION_BY: &str = "PARTITION_BY";
+
+const FUNCTIONS: [Function; 5] = [
+    Function {
+        name: "TUMBLE",
+        parameters: &["DATA", "TIMECOL", "SIZE", "OFFSET"],
+        usage: "write TUMBLE(table, event_time, INTERVAL '1' MINUTE)",
+    },
+    Function {
+        name: "HOP",
+        parameters: &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
+        usage: "write HOP(table, event_time, INTERVAL '5' SECOND, INTERVAL '60' SECOND): slide, then size",
+    },
+    Function {
+        name: "SESSION",
+        parameters: &["DATA", "TIMECOL", "GAP", "MAX_SIZE", PARTITION_BY],
+        usage: "write SESSION(table PARTITION BY sensor, event_time, INTERVAL '30' SECOND)",
+    },
+    Function {
+        name: "COUNT_WINDOW",
+        parameters: &["DATA", "TIMECOL", "SIZE", "SLIDE", "GAP", PARTITION_BY],
+        usage: "write COUNT_WINDOW(table PARTITION BY sensor, event_time, 100)",
+    },
+    Function {
+        name: "STATE_WINDOW",
+        parameters: &["DATA", "TIMECOL", "START", "STOP", "MAX_SIZE", PARTITION_BY],
+        usage: "write STATE_WINDOW(table PARTITION BY sensor, event_time, START => value > 80, STOP => value < 70)",
+    },
+];
+
+/// The words that make windows, as they stand in a query.
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|function| function.name)
+}
+
+/// Plans the table functions that make windows.
 #[derive(Debug)]
 pub(super) struct WindowFunctions;
 
@@ -30,8 +73,11 @@ impl RelationPlanner for WindowFunctions {
         let (data, name) = call.data()?;
         let input = context.plan(data)?;
         let time = call.time(&input, context)?;
-        let cut = call.cut(context)?;
-        let node = LogicalPlan::Extension(Extension { node: Arc::new(WindowNode::new(input, cut, time)?) });
+        let node: Arc<dyn UserDefinedLogicalNode> = match call.function.name {
+            "TUMBLE" | "HOP" => Arc::new(WindowNode::new(input, call.cut(context)?, time)?),
+            _ => Arc::new(call.keyed(input, time, context)?),
+        };
+        let node = LogicalPlan::Extension(Extension { node });
         let alias = call
             .alias
             .clone()
@@ -47,11 +93,11 @@ pub(super) fn data_of(relation: &TableFactor) -> Option<ast::Expr> {
 
 /// A call as it was written.
 #[derive(Debug)]
-struct Call {
-    hop: bool,
+pub(super) struct Call {
+    function: &'static Function,
     place: Place,
     alias: Option<TableAlias>,
-    /// In the order of [`Call::parameters`].
+    /// In the order of the function's parameters.
     arguments: Vec<Option<ast::Expr>>,
 }
 
@@ -59,60 +105,59 @@ impl Call {
     fn of(relation: &TableFactor) -> Result<Option<Self>> {
         let TableFactor::Table { name, alias, args: Some(args), .. } = relation else { return Ok(None) };
         let (function, place) = (name.to_string(), name.span());
-        let hop = match FUNCTIONS.iter().position(|known| known.eq_ignore_ascii_case(&function)) {
-            Some(found) => FUNCTIONS[found] == "HOP",
-            None => {
-                let message = format!("there is no table function \"{function}\"");
-                return Err(wrong(place, message, "the windows there are: TUMBLE, HOP"));
-            }
+        let Some(function) = FUNCTIONS.iter().find(|known| known.name.eq_ignore_ascii_case(&function)) else {
+            let message = format!("there is no table function \"{function}\"");
+            let known = words().collect::<Vec<_>>().join(", ");
+            return Err(wrong(place, message, format!("the windows there are: {known}")));
         };
-        let mut call = Self { hop, place, alias: alias.clone(), arguments: Vec::new() };
-        call.arguments = vec![None; call.parameters().len()];
-        for (n, argument) in args.args.iter().enumerate() {
-            let (slot, value) = match argument {
-                FunctionArg::Unnamed(value) => (Some(n), value),
-                FunctionArg::Named { name, arg, .. } => (call.parameter(&name.value), arg),
-                FunctionArg::ExprNamed { name, arg, .. } => (call.parameter(&name.to_string()), arg),
+        let mut call = Self { function, place, alias: alias.clone(), arguments: Vec::new() };
+        call.arguments = vec![None; function.parameters.len()];
+        let mut places = 0..;
+        for argument in &args.args {
+            let (name, value) = match argument {
+                FunctionArg::Unnamed(value) => (None, value),
+                FunctionArg::Named { name, arg, .. } => (Some(name.value.clone()), arg),
+                FunctionArg::ExprNamed { name, arg, .. } => (Some(name.to_string()), arg),
             };
+            // `PARTITION BY` stands with the table and has no place of its own.
+            let partition = name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(PARTITION_BY));
+            let place = if partition { None } else { places.next() };
+            let slot = name.map_or(place, |name| call.parameter(&name));
             let slot = slot.and_then(|slot| call.arguments.get_mut(slot));
             match (slot, value) {
                 (Some(slot), FunctionArgExpr::Expr(value)) if slot.is_none() => *slot = Some(value.clone()),
+                _ if partition => {
+                    let message = format!("{} has no PARTITION BY", call.function());
+                    return Err(wrong(argument.span(), message, "GROUP BY the column"));
+                }
                 _ => return Err(call.wrong(argument.span(), format!("argument \"{argument}\" does not belong here"))),
             }
         }
         Ok(Some(call))
     }
 
-    fn function(&self) -> &'static str {
-        FUNCTIONS[usize::from(self.hop)]
-    }
-
-    /// The names of the arguments, which are Flink's, in order.
-    fn parameters(&self) -> &'static [&'static str] {
-        match self.hop {
-            true => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
-            false => &["DATA", "TIMECOL", "SIZE", "OFFSET"],
-        }
+    /// Its name.
+    pub(super) fn function(&self) -> &'static str {
+        self.function.name
     }
 
     fn parameter(&self, name: &str) -> Option<usize> {
-        self.parameters().iter().position(|known| known.eq_ignore_ascii_case(name))
+        self.function.parameters.iter().position(|known| known.eq_ignore_ascii_case(name))
     }
 
-    fn usage(&self) -> &'static str {
-        match self.hop {
-            true => "write HOP(table, event_time, INTERVAL '5' SECOND, INTERVAL '60' SECOND): slide, then size",
-            false => "write TUMBLE(table, event_time, INTERVAL '1' MINUTE)",
-        }
+    /// The argument of a parameter, if it was given.
+    pub(super) fn given(&self, name: &str) -> Option<&ast::Expr> {
+        self.parameter(name).and_then(|n| self.arguments[n].as_ref())
     }
 
-    fn wrong(&self, place: Place, message: impl Into<String>) -> DataFusionError {
-        wrong(if place == Place::empty() { self.place } else { place }, message, self.usage())
+    /// What is wrong, and how the function is written.
+    pub(super) fn wrong(&self, place: Place, message: impl Into<String>) -> DataFusionError {
+        wrong(if place == Place::empty() { self.place } else { place }, message, self.function.usage)
     }
 
-    fn argument(&self, name: &str) -> Result<&ast::Expr> {
-        let found = self.parameter(name).and_then(|n| self.arguments[n].as_ref());
-        found.ok_or_else(|| {
+    /// The argument of a parameter that must be given.
+    pub(super) fn argument(&self, name: &str) -> Result<&ast::Expr> {
+        self.given(name).ok_or_else(|| {
             self.wrong(self.place, format!("{} needs its argument {}", self.function(), name.to_lowercase()))
         })
     }
@@ -153,9 +198,8 @@ impl Call {
 
     fn cut(&self, context: &mut dyn RelationPlannerContext) -> Result<Cut> {
         let size = self.span("SIZE", context)?;
-        let slide = if self.hop { self.span("SLIDE", context)? } else { size };
-        let given = self.parameter("OFFSET").is_some_and(|n| self.arguments[n].is_some());
-        let offset = if given { self.span("OFFSET", context)? } else { Span::ZERO };
+        let slide = if self.parameter("SLIDE").is_some() { self.span("SLIDE", context)? } else { size };
+        let offset = if self.given("OFFSET").is_some() { self.span("OFFSET", context)? } else { Span::ZERO };
         for (name, span) in [("size", size), ("slide", slide)] {
             if span <= Span::ZERO {
                 let place = self.argument(name)?.span();
@@ -177,7 +221,7 @@ impl Call {
     }
 
     /// A length of time that is the same on every day.
-    fn span(&self, name: &str, context: &mut dyn RelationPlannerContext) -> Result<Span> {
+    pub(super) fn span(&self, name: &str, context: &mut dyn RelationPlannerContext) -> Result<Span> {
         let argument = self.argument(name)?;
         let place = argument.span();
         let expected = || self.wrong(place, format!("the {} of a window is an interval", name.to_lowercase()));
@@ -198,7 +242,8 @@ impl Call {
     }
 }
 
-fn wrong(place: Place, message: impl Into<String>, hint: impl Into<String>) -> DataFusionError {
+/// What is wrong, and the cure.
+pub(super) fn wrong(place: Place, message: impl Into<String>, hint: impl Into<String>) -> DataFusionError {
     let message = message.into();
     let mut told = Diagnostic::new_error(message.clone(), common::Span::try_from_sqlparser_span(place));
     told.add_help(hint, None);

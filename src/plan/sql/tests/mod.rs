@@ -3,6 +3,7 @@
 mod aggregates;
 mod harness;
 mod joins;
+mod keyed;
 mod over;
 mod refused;
 mod select;

@@ -629,8 +629,8 @@ fn window_functions_say_how_they_are_written() {
               1:15: each row would be repeated for more than 1000 windows
                 take a longer slide, or aggregate by the window
             SELECT * FROM TABLE(SESSION(TABLE readings, DESCRIPTOR(ts), INTERVAL '5' MINUTE))
-              1:21: there is no table function "SESSION"
-                the windows there are: TUMBLE, HOP
+              1:21: which rows a SESSION has is known when it is over, so it is read through an aggregate
+                GROUP BY window_start, window_end and the PARTITION BY columns
             SELECT * FROM TUMBLE((SELECT * FROM readings), ts, INTERVAL '1' SECOND)
               1:23: a subquery in an expression would compare a stream with a stream
                 write the subquery in FROM or WITH
