@@ -5,6 +5,9 @@
 use std::sync::LazyLock;
 
 use lineside_model::{Quality, Reason, Span, Timestamp, schema};
+use lineside_operators::aggregate::AggregateFunction;
+use lineside_operators::window::AggregateSpec;
+use lineside_operators::window::keyed::{self, KeyedKind, KeyedSpec};
 use lineside_operators::{OPERATORS, OperatorKind, PlannedOperator};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -49,12 +52,32 @@ fn more_subjects() -> Vec<(&'static str, PlannedOperator)> {
     .collect()
 }
 
+/// Windows of each sensor, which queries plan and no table of a pipeline file.
+fn windows_of_each_key() -> Vec<(&'static str, PlannedOperator)> {
+    let span = Span::from_millis;
+    let functions = [AggregateFunction::Count, AggregateFunction::Sum, AggregateFunction::LastValue];
+    let aggregates =
+        functions.map(|function| AggregateSpec { name: function.name().to_owned(), function, column: Some(2) });
+    [
+        ("session", KeyedKind::Session { gap: span(1_500), max_size: None }),
+        ("session", KeyedKind::Session { gap: span(2_500), max_size: Some(span(6_000)) }),
+        ("count window", KeyedKind::Count { size: 4, slide: 4, gap: None }),
+        ("count window", KeyedKind::Count { size: 5, slide: 2, gap: Some(span(4_000)) }),
+    ]
+    .map(|(name, kind)| {
+        let aggregates = aggregates.to_vec();
+        let spec = KeyedSpec { kind, time: 0, time_delay: Span::ZERO, keys: vec![1], kept: None, aggregates };
+        (name, keyed::plan(&spec, &readings().schema).expect("the plan is sound"))
+    })
+    .into()
+}
+
 /// Kinds that take readings as they come.
 const AS_THEY_COME: [&str; 4] = ["pid", "alarm", "deadband", "stale"];
 
 static SUBJECTS: LazyLock<Vec<(&'static str, PlannedOperator)>> = LazyLock::new(|| {
     let examples = OPERATORS.iter().map(|kind| (kind.name(), example(*kind)));
-    examples.chain(more_subjects()).collect()
+    examples.chain(more_subjects()).chain(windows_of_each_key()).collect()
 });
 
 /// Plans the one table of a kind's example.
