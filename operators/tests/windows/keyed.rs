@@ -551,6 +551,28 @@ fn keys_and_slots_of_closed_windows_are_forgotten() {
 }
 
 #[test]
+fn the_oldest_open_window_is_the_one_that_the_watermark_closes_first() {
+    let planned = planned(session(10, None));
+    let (mut operator, mut out) = ((planned.build)(), Kept::default());
+    let mut story = Vec::new();
+    for (sensor, time, watermark) in [("a", 0, 0), ("b", 4, 3), ("a", 5, 6), ("c", 8, 7), ("a", 9, 16), ("a", 20, 20)] {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampMicrosecondArray::from(vec![time * 1_000_000]).with_timezone("UTC")),
+            Arc::new(StringArray::from(vec![sensor])),
+            Arc::new(Float64Array::from(vec![1.0])),
+        ];
+        operator.process(0, RecordBatch::try_new(readings(), columns).expect("fits"), &mut out).expect("takes rows");
+        operator.advance(Timestamp(watermark * 1_000_000), &mut out).expect("advances");
+        operator = restarted(&planned, operator.as_ref());
+        let (start, end) = operator.oldest_open().expect("there is one");
+        story.push(format!("{}..{}", start.micros() / 1_000_000, end.micros() / 1_000_000));
+    }
+    assert_eq!(story, ["0..10", "0..10", "4..14", "4..14", "8..18", "20..30"]);
+    operator.advance(Timestamp::MAX, &mut out).expect("ends");
+    assert_eq!(operator.oldest_open(), None);
+}
+
+#[test]
 fn what_is_wrong_with_a_window_is_told() {
     let wrong = |kind| {
         let spec = KeyedSpec {

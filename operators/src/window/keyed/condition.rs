@@ -66,6 +66,10 @@ impl KeyWindows for Conditions {
         Some(state.as_ref()?.start.saturating_add(self.max_size?.micros()))
     }
 
+    fn bounds(&self, state: &Option<Open>) -> Option<(i64, i64)> {
+        Some((state.as_ref()?.start, self.due(state)?))
+    }
+
     fn expire(&self, state: &mut Option<Open>, key: u32, book: &mut Book) {
         if let Some(end) = self.due(state)
             && let Some(window) = state.take()

@@ -168,6 +168,10 @@ impl KeyWindows for Counts {
         Some(series.last.saturating_add(gap.micros()).saturating_add(1))
     }
 
+    fn bounds(&self, series: &Series) -> Option<(i64, i64)> {
+        series.slices.front().map(|first| (first.start, series.last))
+    }
+
     fn expire(&self, series: &mut Series, key: u32, book: &mut Book) {
         self.flush(series, key, book);
     }

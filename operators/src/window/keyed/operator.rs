@@ -65,6 +65,14 @@ pub(super) trait KeyWindows: Copy + Send + Debug + 'static {
     /// The watermark that closes what is open, whatever rows come.
     fn due(&self, state: &Self::State) -> Option<i64>;
 
+    /// Start and end of what the watermark closes, if no further rows come.
+    fn bounds(&self, state: &Self::State) -> Option<(i64, i64)>;
+
+    /// Start and end of a window of a single row.
+    fn bounds_of(&self, time: i64) -> (i64, i64) {
+        (time, time)
+    }
+
     /// Closes what is open: the watermark is there.
     fn expire(&self, state: &mut Self::State, key: u32, book: &mut Book);
 
@@ -113,6 +121,8 @@ pub(super) struct KeyedAggregate<W: KeyWindows> {
     /// By the number of the key.
     states: Vec<W::State>,
     timers: Timers,
+    /// Start and end of the open window that the watermark closes first.
+    oldest: Option<(i64, i64)>,
     partials: Vec<Box<dyn Partial>>,
     book: Book,
 }
@@ -138,6 +148,7 @@ impl<W: KeyWindows> KeyedAggregate<W> {
             watermark: i64::MIN,
             states: Vec::new(),
             timers: Timers::default(),
+            oldest: None,
             book: Book::new(&partials),
             partials,
             layout,
@@ -227,6 +238,19 @@ impl<W: KeyWindows> KeyedAggregate<W> {
         Ok(())
     }
 
+    /// Finds the window that the watermark closes first. An entry of the heap may be too early, but not for long: it is put right.
+    fn find_oldest(&mut self) {
+        self.oldest = None;
+        while let Some((key, armed)) = self.timers.pop(Timestamp::MAX) {
+            let due = self.windows.due(&self.states[key]).map(Timestamp);
+            self.timers.arm(key, due);
+            if due == Some(armed) {
+                self.oldest = self.windows.bounds(&self.states[key]);
+                return;
+            }
+        }
+    }
+
     fn arm_all(&mut self) {
         self.timers = Timers::default();
         for (key, state) in self.states.iter().enumerate() {
@@ -291,7 +315,9 @@ impl<W: KeyWindows> Operator for KeyedAggregate<W> {
             self.timers.arm(key, self.windows.due(state).map(Timestamp));
         }
         self.book.settle(&mut self.partials, &self.layout, self.keys.as_ref(), out)?;
-        self.forget()
+        self.forget()?;
+        self.find_oldest();
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
@@ -328,8 +354,15 @@ impl<W: KeyWindows> Operator for KeyedAggregate<W> {
             partial.load(bytes, state.slots as usize)?;
         }
         fresh.arm_all();
+        fresh.find_oldest();
         *self = fresh;
         Ok(())
+    }
+
+    fn oldest_open(&self) -> Option<(Timestamp, Timestamp)> {
+        let waiting = self.waiting.earliest().map(|time| self.windows.bounds_of(time));
+        let (start, end) = self.oldest.into_iter().chain(waiting).min_by_key(|(start, end)| (*end, *start))?;
+        Some((Timestamp(start), Timestamp(end)))
     }
 
     fn open_rows(&self) -> u64 {

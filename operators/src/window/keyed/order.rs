@@ -97,6 +97,11 @@ impl Waiting {
         self.rows
     }
 
+    /// The earliest time among them.
+    pub(super) fn earliest(&self) -> Option<i64> {
+        self.stretches.iter().filter_map(|(stretch, passed)| stretch.times.get(*passed)).min().copied()
+    }
+
     /// The keys of the rows that wait.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
         self.stretches.iter().flat_map(|(stretch, passed)| &stretch.ids[*passed..]).copied()

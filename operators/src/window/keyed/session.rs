@@ -84,6 +84,14 @@ impl KeyWindows for Sessions {
         Some(session.last.saturating_add(self.gap.micros()).saturating_add(1).min(longest))
     }
 
+    fn bounds(&self, state: &Option<Session>) -> Option<(i64, i64)> {
+        state.as_ref().map(|session| (session.start, self.end(session.start, session.last)))
+    }
+
+    fn bounds_of(&self, time: i64) -> (i64, i64) {
+        (time, self.end(time, time))
+    }
+
     fn expire(&self, state: &mut Option<Session>, key: u32, book: &mut Book) {
         if let Some(session) = state.take() {
             self.close(session, key, book);
