@@ -125,9 +125,9 @@ impl Lowering<'_> {
     /// A side of a join; a row that is in several windows comes several times.
     fn side_of(&mut self, plan: &LogicalPlan) -> Result<Relation, Problem> {
         let relation = self.relation(plan)?;
-        match relation.window {
-            Some(_) => self.step("prepare", relation, &names_of(plan.schema())),
-            None => Ok(relation),
+        match relation.is_windowed() {
+            true => self.step("prepare", relation, &names_of(plan.schema())),
+            false => Ok(relation),
         }
     }
 

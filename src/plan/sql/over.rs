@@ -43,7 +43,7 @@ struct Planned {
 impl Lowering<'_> {
     pub(super) fn over(&mut self, node: &logical_expr::Window) -> Result<Relation, Problem> {
         let mut relation = self.relation(&node.input)?;
-        if relation.window.is_some() {
+        if relation.is_windowed() {
             relation = self.step("prepare", relation, &names_of(node.input.schema()))?;
         }
         let calls = node.window_expr.iter().map(|expr| self.over_call(expr, node, &relation));
