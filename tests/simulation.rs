@@ -21,7 +21,8 @@ const ROWS: usize = 400;
 /// Rows are out of order by less than this, and the sources allow it: nothing is late.
 const DISORDER: i64 = 3_000_000;
 
-/// One line of keyed queries over queries, and one that joins two sources, so that watermarks of both are merged.
+/// One line of keyed queries over queries, with signals followed in the order of time, and one that joins two sources, so that
+/// watermarks of both are merged.
 const PIPELINE: &str = r#"
 [pipeline]
 workers = WORKERS
@@ -55,6 +56,30 @@ FROM HOP(warm, ts, INTERVAL '2' SECOND, INTERVAL '7' SECOND) GROUP BY sensor, wi
 sql = """SELECT sensor, window_start, max(mean) AS peak
 FROM TUMBLE(seconds, window_start, INTERVAL '10' SECOND) GROUP BY sensor, window_start"""
 
+[operator.smooth]
+type = "ewma"
+input = "warm"
+half_life = "500ms"
+
+[operator.even]
+type = "resample"
+input = "smooth"
+period = "300ms"
+fill = "linear"
+max_gap = "2s"
+
+[operator.held]
+type = "held_for"
+input = "warm"
+above = 100.0
+duration = "200ms"
+
+[operator.rising]
+type = "rate"
+input = "seconds"
+value = "mean"
+time = "window_start"
+
 [query.both]
 sql = "SELECT ts, sensor, value FROM oven UNION ALL SELECT ts, sensor, -value AS value FROM oven2"
 
@@ -69,6 +94,15 @@ time = { column = "ts", disorder = "3s" }
 sql = """SELECT window_start, count(*) AS n, sum(value) AS total
 FROM TUMBLE(both, ts, INTERVAL '5' SECOND) GROUP BY window_start"""
 
+[sink.even]
+connector = "void"
+input = "even"
+[sink.held]
+connector = "void"
+input = "held"
+[sink.rising]
+connector = "void"
+input = "rising"
 [sink.seconds]
 connector = "void"
 input = "seconds"
