@@ -127,6 +127,9 @@ pub struct PlannedOperator {
     pub explain: Vec<String>,
     /// The columns of the output that are event times, the first being the one that windows use by default.
     pub times: Vec<TimeColumn>,
+    /// Columns of the output that are columns of the only input, unchanged: name in the output, name in the input. What
+    /// reads on can then be shared out by them as well.
+    pub lineage: Vec<(String, String)>,
     /// Sensors it needs to find among its rows, such as the process variables of loops; empty if it takes what comes.
     pub reads: Vec<String>,
     /// Tags its rows address, such as the outputs of loops; a sink that writes tags must know each of them.
@@ -151,6 +154,7 @@ impl PlannedOperator {
             partition_by: None,
             explain: Vec::new(),
             times: Vec::new(),
+            lineage: Vec::new(),
             reads: Vec::new(),
             writes: Vec::new(),
             windows: None,
@@ -177,6 +181,13 @@ impl PlannedOperator {
     #[must_use]
     pub fn timed(mut self, name: impl Into<String>, delay: Span) -> Self {
         self.times.push(TimeColumn { name: name.into(), delay });
+        self
+    }
+
+    /// Adds columns of the output that are columns of the only input, unchanged.
+    #[must_use]
+    pub fn passing_on(mut self, columns: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.lineage.extend(columns);
         self
     }
 

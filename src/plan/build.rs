@@ -199,7 +199,8 @@ impl<'a> Builder<'a> {
             }
             None => operator.times.clear(),
         }
-        let node = NodePlan { name, inputs, lineage: Vec::new(), operator, output_of: None };
+        let lineage = vec![operator.lineage.clone()];
+        let node = NodePlan { name, inputs, lineage, operator, output_of: None };
         Some(self.push(node))
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{PerSeries, SeriesStep};
+use super::{PerSeries, SeriesOutput, SeriesStep};
 use crate::operator::{Files, InputRows};
 use crate::reading::{ColumnNames, ReadingColumns};
 use crate::{OperatorKind, PlannedOperator};
@@ -121,9 +121,14 @@ impl<S: SeriesKind> OperatorKind for OfSeries<S> {
             }
         };
         let (time, lag, lines) = (S::time(&columns).to_owned(), step.lag(), step.explain());
+        let passed_on = if S::Output::FROM_INPUT {
+            input.schema.fields().iter().map(|field| (field.name().clone(), field.name().clone())).collect()
+        } else {
+            vec![(schema::SENSOR.to_owned(), columns.by().to_owned())]
+        };
         let output = S::output(&input.schema);
         let mut planned = PerSeries::plan(step, columns, output, input, shared.max_series, expected)?;
         planned.explain.extend(lines);
-        Ok(planned.timed(time, lag))
+        Ok(planned.timed(time, lag).passing_on(passed_on))
     }
 }
