@@ -29,3 +29,8 @@ pub(super) fn more_than_no_time(name: &str, found: Option<Span>, problems: &mut 
         problems.push(Problem::option(name, format!("expected more than no time, found {found}")));
     }
 }
+
+/// A value that can be computed with.
+pub(super) fn known(value: Option<f64>) -> Option<f64> {
+    value.filter(|value| value.is_finite())
+}

@@ -19,12 +19,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use lineside_model::{Problem, Problems, Reason, schema};
+use lineside_model::{Problem, Problems, Reason, Timestamp, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check::{above_zero, finite};
+use super::check::{above_zero, finite, known};
 use super::control_rules::{Pattern, RuleSet, Runs, Side};
+use crate::over::{Number, SeriesFunction};
 use crate::reading::{Reading, ReadingColumns};
 use crate::series::output::{numbers, texts};
 use crate::series::{Follows, Order, Rows, SeriesKind, SeriesRow, SeriesStep};
@@ -208,6 +209,48 @@ impl SeriesRow for FindingRow {
             numbers(rows, |row| Some(row.value)),
             numbers(rows, |row| Some(row.sigmas)),
         ]
+    }
+}
+
+/// `nelson(x, mean, sigma)` and `western_electric(x, mean, sigma)`: the number of the first rule that the row breaks; null if it
+/// breaks none, or where the value is null.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleBroken {
+    rules: RuleSet,
+    centre: Centre,
+}
+
+impl RuleBroken {
+    /// By these rules, of a process with this mean and standard deviation.
+    ///
+    /// # Errors
+    /// If the mean is not finite, or sigma not above 0.
+    pub fn new(rules: RuleSet, mean: f64, sigma: f64) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        finite("mean", Some(mean), &mut problems);
+        above_zero("sigma", sigma, &mut problems);
+        problems.or(Self { rules, centre: Centre { mean, sigma } })
+    }
+}
+
+impl SeriesFunction for RuleBroken {
+    const KIND: &'static str = "control_rules";
+    const VERSION: u32 = 1;
+    type Arguments = Number;
+    type State = Runs;
+    type Value = i64;
+
+    fn start(&self) -> Runs {
+        Runs::default()
+    }
+
+    fn step(&self, runs: &mut Runs, _: Timestamp, value: Option<f64>) -> Option<i64> {
+        runs.take((known(value)? - self.centre.mean) / self.centre.sigma);
+        runs.first_broken(self.rules).map(|rule| rule as i64)
+    }
+
+    fn keeps(&self) -> String {
+        "the last value and counts of values".to_owned()
     }
 }
 

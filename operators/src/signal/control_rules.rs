@@ -148,6 +148,12 @@ impl Runs {
             Pattern::Beyond1 => side == Side::Up && self.zone[1] >= 8,
         }
     }
+
+    /// The first rule, counted from 1, that the last reading breaks.
+    pub(super) fn first_broken(&self, rules: RuleSet) -> Option<usize> {
+        let broken = |pattern: &Pattern| [Side::Up, Side::Down].iter().any(|side| self.completes(*pattern, *side));
+        rules.rules().iter().position(broken).map(|n| n + 1)
+    }
 }
 
 fn go_on(run: &mut u8, goes_on: bool) {

@@ -18,11 +18,12 @@
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use lineside_model::{Problems, Reason, schema};
+use lineside_model::{Problems, Reason, Timestamp, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check::{above_zero, at_least_zero, finite};
+use super::check::{above_zero, at_least_zero, finite, known};
+use crate::over::{Number, SeriesFunction};
 use crate::reading::{Reading, ReadingColumns};
 use crate::series::output::{numbers, texts};
 use crate::series::{Follows, Order, Rows, SeriesKind, SeriesRow, SeriesStep};
@@ -132,6 +133,44 @@ impl SeriesRow for ShiftRow {
             numbers(rows, |row| Some(row.value)),
             numbers(rows, |row| Some(row.sum)),
         ]
+    }
+}
+
+/// `cusum_high(x, target, k)` and `cusum_low(x, target, k)`: one of the two sums with this row; null where the value is.
+#[derive(Clone, Copy, Debug)]
+pub struct CusumSide {
+    cusum: Cusum,
+    side: usize,
+}
+
+impl CusumSide {
+    /// The high sum of the two, or the low one. With `h`, both start at 0 again after a row where one of them is above it.
+    ///
+    /// # Errors
+    /// As [`Cusum::new`].
+    pub fn new(is_high: bool, target: f64, k: f64, h: Option<f64>) -> Result<Self, Problems> {
+        let cusum = Cusum { reset: h.is_some(), ..Cusum::new(target, k, h.unwrap_or(f64::MAX))? };
+        Ok(Self { cusum, side: usize::from(!is_high) })
+    }
+}
+
+impl SeriesFunction for CusumSide {
+    const KIND: &'static str = "cusum";
+    const VERSION: u32 = 1;
+    type Arguments = Number;
+    type State = Sums;
+    type Value = f64;
+
+    fn start(&self) -> Sums {
+        Sums::default()
+    }
+
+    fn step(&self, sums: &mut Sums, _: Timestamp, value: Option<f64>) -> Option<f64> {
+        known(value).map(|value| self.cusum.next(sums, value)[self.side])
+    }
+
+    fn keeps(&self) -> String {
+        "both sums".to_owned()
     }
 }
 

@@ -19,7 +19,8 @@ use lineside_model::{Problem, Problems, Quality, Reason, Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check::{at_least_zero, more_than_no_time};
+use super::check::{at_least_zero, known, more_than_no_time};
+use crate::over::{Number, SeriesFunction};
 use crate::reading::{Reading, ReadingColumns};
 use crate::series::{Follows, Kept, Order, SeriesKind, SeriesStep};
 
@@ -52,6 +53,16 @@ pub struct Passed {
 }
 
 impl Deadband {
+    /// A band in the unit of the value.
+    ///
+    /// # Errors
+    /// If its width is negative.
+    pub fn new(band: f64) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        at_least_zero("band", Some(band), &mut problems);
+        problems.or(Self { band, percent: 0.0, max_silence: None })
+    }
+
     fn passes(&self, last: &Passed, reading: &Reading<'_>) -> bool {
         let (Some(was), Some(is)) = (last.value, reading.value) else { return true };
         let width = self.band.max(self.percent / 100.0 * was.abs());
@@ -80,6 +91,33 @@ impl SeriesStep for Deadband {
         *last = Some(Passed { ts: reading.ts, value: reading.value, quality: reading.quality });
         out.keep(reading);
         Ok(())
+    }
+}
+
+/// `deadband(x, band)`: the last value that passed, so that noise does not show; null where the value is.
+impl SeriesFunction for Deadband {
+    const KIND: &'static str = "deadband";
+    const VERSION: u32 = 1;
+    type Arguments = Number;
+    type State = Option<Passed>;
+    type Value = f64;
+
+    fn start(&self) -> Option<Passed> {
+        None
+    }
+
+    fn step(&self, last: &mut Option<Passed>, time: Timestamp, value: Option<f64>) -> Option<f64> {
+        let value = known(value);
+        let quality = if value.is_some() { Quality::Good } else { Quality::Bad };
+        let reading = Reading { row: 0, sensor: "", ts: time, value, quality, received_at: None };
+        if last.as_ref().is_none_or(|last| self.passes(last, &reading)) {
+            *last = Some(Passed { ts: time, value, quality });
+        }
+        last.as_ref().and_then(|last| last.value)
+    }
+
+    fn keeps(&self) -> String {
+        "the last value that passed".to_owned()
     }
 }
 

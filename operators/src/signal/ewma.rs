@@ -20,8 +20,9 @@ use lineside_model::{Problem, Problems, Reason, Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check::{finite, more_than_no_time};
+use super::check::{finite, known, more_than_no_time};
 use super::derived::Derived;
+use crate::over::{Number, SeriesFunction};
 use crate::reading::{Reading, ReadingColumns};
 use crate::series::{Follows, Order, Rows, SeriesKind, SeriesStep};
 
@@ -115,6 +116,27 @@ impl SeriesStep for Ewma {
         let value = Some(self.next(state, reading.ts, value));
         out.push(reading.ts, reading.sensor, Derived { value, quality: reading.quality });
         Ok(())
+    }
+}
+
+/// `ewma(x, weight)`: the mean with this row; null where the value is.
+impl SeriesFunction for Ewma {
+    const KIND: &'static str = "ewma";
+    const VERSION: u32 = 1;
+    type Arguments = Number;
+    type State = Mean;
+    type Value = f64;
+
+    fn start(&self) -> Mean {
+        Mean { mean: self.start, at: None }
+    }
+
+    fn step(&self, state: &mut Mean, time: Timestamp, value: Option<f64>) -> Option<f64> {
+        known(value).map(|value| self.next(state, time, value))
+    }
+
+    fn keeps(&self) -> String {
+        "the mean".to_owned()
     }
 }
 

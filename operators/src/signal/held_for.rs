@@ -24,6 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{finite, more_than_no_time};
+use crate::over::{Condition, SeriesFunction};
 use crate::reading::{Reading, ReadingColumns};
 use crate::series::output::{numbers, texts, times};
 use crate::series::{Follows, MOMENT, Order, Rows, SeriesKind, SeriesRow, SeriesStep};
@@ -170,6 +171,29 @@ impl SeriesRow for HeldRow {
             numbers(rows, |row| Some(row.value)),
             times(rows, |row| Some(row.since)),
         ]
+    }
+}
+
+/// `held_for(condition, INTERVAL …)`: whether the condition has been true for that long, at each row; null where it is and has
+/// not been held.
+impl SeriesFunction for HeldFor {
+    const KIND: &'static str = "held_for";
+    const VERSION: u32 = 1;
+    type Arguments = Condition;
+    type State = Held;
+    type Value = bool;
+
+    fn start(&self) -> Held {
+        Held::default()
+    }
+
+    fn step(&self, state: &mut Held, time: Timestamp, condition: Option<bool>) -> Option<bool> {
+        state.phase = self.next(state.phase, time, condition);
+        condition.map(|_| matches!(state.phase, Phase::Held { .. }))
+    }
+
+    fn keeps(&self) -> String {
+        "since when it is true".to_owned()
     }
 }
 

@@ -21,7 +21,8 @@ use lineside_model::{Problem, Problems, Reason, Timestamp, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check::finite;
+use super::check::{finite, known};
+use crate::over::{Number, SeriesFunction};
 use crate::reading::{Reading, ReadingColumns};
 use crate::series::output::{numbers, texts, times};
 use crate::series::{Follows, Order, Rows, SeriesKind, SeriesRow, SeriesStep};
@@ -122,6 +123,30 @@ impl SeriesRow for SwitchRow {
             numbers(rows, |row| Some(row.value)),
             times(rows, |row| row.since),
         ]
+    }
+}
+
+/// `hysteresis(x, on, off)`: whether the switch is on; null where the value is.
+impl SeriesFunction for Hysteresis {
+    const KIND: &'static str = "hysteresis";
+    const VERSION: u32 = 1;
+    type Arguments = Number;
+    type State = Switch;
+    type Value = bool;
+
+    fn start(&self) -> Switch {
+        Switch::default()
+    }
+
+    fn step(&self, switch: &mut Switch, time: Timestamp, value: Option<f64>) -> Option<bool> {
+        if self.changes(switch, known(value)?) {
+            switch.since = Some(time);
+        }
+        Some(switch.is_on)
+    }
+
+    fn keeps(&self) -> String {
+        "whether it is on".to_owned()
     }
 }
 

@@ -26,8 +26,9 @@ use lineside_model::{Problem, Problems, Quality, Reason, Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check::more_than_no_time;
+use super::check::{known, more_than_no_time};
 use super::derived::Derived;
+use crate::over::{Number, SeriesFunction};
 use crate::reading::{Reading, ReadingColumns};
 use crate::series::{Follows, Order, Rows, SeriesKind, SeriesStep};
 
@@ -133,6 +134,27 @@ impl SeriesStep for Rate {
             out.push(reading.ts, reading.sensor, rate);
         }
         Ok(())
+    }
+}
+
+/// `rate(x)`: the rate from the row before to this one; null where the value is, and without a row before.
+impl SeriesFunction for Rate {
+    const KIND: &'static str = "rate";
+    const VERSION: u32 = 1;
+    type Arguments = Number;
+    type State = Recent;
+    type Value = f64;
+
+    fn start(&self) -> Recent {
+        Recent::new()
+    }
+
+    fn step(&self, recent: &mut Recent, time: Timestamp, value: Option<f64>) -> Option<f64> {
+        self.next(recent, time, known(value)?, Quality::Good)?.value
+    }
+
+    fn keeps(&self) -> String {
+        "the last value".to_owned()
     }
 }
 

@@ -134,7 +134,7 @@ impl Lowering<'_> {
     fn planned(&self, call: &OverCall, relation: &Relation, trust: Option<&Trust>) -> Result<Planned, Problem> {
         let OverCall { word, params, fun } = call;
         if let Some(kind) = series::find(fun.name()) {
-            return self.series_function(call, kind, relation);
+            return self.series_function(call, kind, relation, trust);
         }
         let is_aggregate = matches!(fun, WindowFunctionDefinition::AggregateUDF(_));
         if !is_aggregate && !["first_value", "last_value"].contains(&fun.name()) {
@@ -189,6 +189,7 @@ impl Lowering<'_> {
         call: &OverCall,
         kind: &series::SeriesKind,
         relation: &Relation,
+        trust: Option<&Trust>,
     ) -> Result<Planned, Problem> {
         let OverCall { word, params, .. } = call;
         let usage = format!("write {} OVER (PARTITION BY … ORDER BY …)", kind.usage);
@@ -212,14 +213,12 @@ impl Lowering<'_> {
         let told = arguments.iter().map(sql_of).collect::<Vec<_>>().join(", ");
         let name = format!("{word}({told})");
         let about = if ignore_nulls { format!("{name} without nulls") } else { name.clone() };
-        Ok(Planned {
-            name,
-            about,
-            function,
-            arguments: arguments[..columns].to_vec(),
-            word: word.clone(),
-            trusted: false,
-        })
+        let mut arguments = arguments[..columns].to_vec();
+        let trust = trust.filter(|trust| kind.is_signal && !arguments.iter().any(|e| trust.is_named_in(e)));
+        if let Some(trust) = trust {
+            arguments = arguments.into_iter().map(|value| trust.trusted(value)).collect();
+        }
+        Ok(Planned { name, about, function, arguments, word: word.clone(), trusted: trust.is_some() })
     }
 
     /// The frame, which must end at the row itself.

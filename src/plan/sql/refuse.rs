@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use lineside_model::{Problem, Problems};
 
 use super::text::SqlText;
-use super::{series, window_call};
+use super::{plant_aggregate, series, window_call};
 
 /// The one `SELECT` of the text, if it can run as a stream as far as the text tells.
 pub(super) fn one_select(text: &SqlText) -> Result<Statement, Problems> {
@@ -167,15 +167,15 @@ impl Refusals<'_> {
         }
     }
 
-    /// Functions of a series stand before `OVER`, and take every row.
+    /// Functions of a series stand before `OVER`, and take every row. Without it, some are aggregates.
     fn series(&mut self, function: &Function) {
         let name = function.name.to_string().to_lowercase();
         let Some(kind) = series::find(&name) else { return };
-        if function.over.is_none() {
+        if function.over.is_none() && !plant_aggregate::names().contains(&name) {
             let message = format!("{name} needs OVER: it goes from row to row in the order of time");
             let hint = format!("write {} OVER (PARTITION BY … ORDER BY …)", kind.usage);
             self.refuse(function.name.span(), &name, &message, &hint);
-        } else if function.filter.is_some() {
+        } else if function.over.is_some() && function.filter.is_some() {
             let message = format!("{name} takes every row, it cannot leave some out by FILTER");
             self.refuse(function.name.span(), &name, &message, "write CASE WHEN … THEN … END as its argument");
         }

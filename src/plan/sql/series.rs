@@ -13,8 +13,12 @@ use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldA
 use datafusion::logical_expr::{
     Expr, PartitionEvaluator, Signature, TypeSignature, Volatility, WindowUDF, WindowUDFImpl,
 };
-use lineside_model::{Problem, Span};
-use lineside_operators::over::{OverFunction, RowNumber};
+use lineside_model::{At, Problem, Problems, Span};
+use lineside_operators::over::{OverFunction, RowNumber, SeriesFunction};
+use lineside_operators::signal::control_chart::RuleBroken;
+use lineside_operators::signal::control_rules::RuleSet;
+use lineside_operators::signal::cusum::CusumSide;
+use lineside_operators::signal::{Deadband, Ewma, HeldFor, Hysteresis, Rate};
 
 use super::interval::span_of;
 
@@ -28,6 +32,8 @@ pub(super) struct SeriesKind {
     pub(super) arguments: RangeInclusive<usize>,
     /// The type of what it gives, from the types of its arguments. Whether they fit is checked later, where places are known.
     pub(super) gives: fn(&[DataType]) -> DataType,
+    /// Whether it follows a signal: then the value of a reading is null to it if the query does not take its quality.
+    pub(super) is_signal: bool,
     /// Makes the function of a call. The number of columns it reads says how many arguments are no constants.
     pub(super) make: fn(&Call<'_>) -> Result<OverFunction, Problem>,
 }
@@ -39,6 +45,7 @@ pub(super) const SERIES_FUNCTIONS: &[SeriesKind] = &[
         usage: "lag(value, 1)",
         arguments: 1..=2,
         gives: first,
+        is_signal: false,
         make: |call| {
             let back = if call.has(1) { call.whole_number(1, "the number of rows")? } else { 1 };
             OverFunction::lag(call.column(0), usize::try_from(back).unwrap_or(usize::MAX), call.ignore_nulls)
@@ -49,9 +56,125 @@ pub(super) const SERIES_FUNCTIONS: &[SeriesKind] = &[
         usage: "row_number()",
         arguments: 0..=0,
         gives: |_| DataType::UInt64,
+        is_signal: false,
         make: |_| Ok(OverFunction::series(RowNumber)),
     },
+    SeriesKind {
+        name: "hysteresis",
+        usage: "hysteresis(value, 80, 75)",
+        arguments: 3..=3,
+        gives: |_| DataType::Boolean,
+        is_signal: true,
+        make: |call| {
+            let (on, off) = (call.number(1, "the value to go on at")?, call.number(2, "the value to go off at")?);
+            made(Hysteresis::new(on, off))
+        },
+    },
+    SeriesKind {
+        name: "held_for",
+        usage: "held_for(value > 80, INTERVAL '5' SECOND)",
+        arguments: 2..=2,
+        gives: |_| DataType::Boolean,
+        is_signal: true,
+        make: |call| made(HeldFor::new(call.span(1, "the duration")?)),
+    },
+    SeriesKind {
+        name: "deadband",
+        usage: "deadband(value, 0.5)",
+        arguments: 2..=2,
+        gives: number,
+        is_signal: true,
+        make: |call| made(Deadband::new(call.number(1, "the band")?)),
+    },
+    SeriesKind {
+        name: "rate",
+        usage: "rate(value, INTERVAL '1' MINUTE)",
+        arguments: 1..=2,
+        gives: number,
+        is_signal: true,
+        make: |call| {
+            let per =
+                if call.has(1) { call.span(1, "the length of time that the change is told for")? } else { SECOND };
+            made(Rate::new(per))
+        },
+    },
+    SeriesKind {
+        name: "ewma",
+        usage: "ewma(value, 0.2) or ewma(value, INTERVAL '30' SECOND)",
+        arguments: 2..=2,
+        gives: number,
+        is_signal: true,
+        make: |call| {
+            let is_interval = matches!(call.column(1), DataType::Interval(_) | DataType::Duration(_) | DataType::Utf8);
+            made(if is_interval {
+                Ewma::by_time(call.span(1, "the half-life")?)
+            } else {
+                Ewma::by_readings(call.number(1, "the weight of a row")?)
+            })
+        },
+    },
+    SeriesKind {
+        name: "cusum_high",
+        usage: "cusum_high(value, target, k) or cusum_high(value, target, k, h)",
+        arguments: 3..=4,
+        gives: number,
+        is_signal: true,
+        make: |call| cusum(call, true),
+    },
+    SeriesKind {
+        name: "cusum_low",
+        usage: "cusum_low(value, target, k) or cusum_low(value, target, k, h)",
+        arguments: 3..=4,
+        gives: number,
+        is_signal: true,
+        make: |call| cusum(call, false),
+    },
+    SeriesKind {
+        name: "nelson",
+        usage: "nelson(value, mean, sigma)",
+        arguments: 3..=3,
+        gives: |_| DataType::Int64,
+        is_signal: true,
+        make: |call| rule_broken(call, RuleSet::Nelson),
+    },
+    SeriesKind {
+        name: "western_electric",
+        usage: "western_electric(value, mean, sigma)",
+        arguments: 3..=3,
+        gives: |_| DataType::Int64,
+        is_signal: true,
+        make: |call| rule_broken(call, RuleSet::WesternElectric),
+    },
 ];
+
+const SECOND: Span = Span::from_secs(1);
+
+fn number(_: &[DataType]) -> DataType {
+    DataType::Float64
+}
+
+fn cusum(call: &Call<'_>, is_high: bool) -> Result<OverFunction, Problem> {
+    let (target, k) = (call.number(1, "the target")?, call.number(2, "the slack k")?);
+    let h = if call.has(3) { Some(call.number(3, "the limit h")?) } else { None };
+    made(CusumSide::new(is_high, target, k, h))
+}
+
+fn rule_broken(call: &Call<'_>, rules: RuleSet) -> Result<OverFunction, Problem> {
+    made(RuleBroken::new(rules, call.number(1, "the mean")?, call.number(2, "sigma")?))
+}
+
+/// A function of the operators crate, whose options are arguments here.
+fn made<F: SeriesFunction>(function: Result<F, Problems>) -> Result<OverFunction, Problem> {
+    let wrong = |problems: Problems| {
+        let first = problems.0.into_iter().next().unwrap_or_else(|| Problem::whole("the arguments do not fit"));
+        let message = match &first.at {
+            At::Option(path) if !path.is_empty() => format!("{}: {}", path.join("."), first.message),
+            _ => first.message,
+        };
+        Problem { hint: first.hint, ..Problem::whole(message) }
+    };
+    function.map(OverFunction::series).map_err(wrong)
+}
 
 fn first(types: &[DataType]) -> DataType {
     types.first().cloned().unwrap_or(DataType::Null)
@@ -101,7 +224,6 @@ impl Call<'_> {
     }
 
     /// The number in this place, which is `what`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the functions that take one are on their way"))]
     pub(super) fn number(&self, n: usize, what: &str) -> Result<f64, Problem> {
         let expected = || format!("{what} is a number");
         match self.constant(n, expected)?.cast_to(&DataType::Float64) {
@@ -121,7 +243,6 @@ impl Call<'_> {
     }
 
     /// The length of time in this place, which is `what`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the functions that take one are on their way"))]
     pub(super) fn span(&self, n: usize, what: &str) -> Result<Span, Problem> {
         let value = self.constant(n, || format!("{what} is an interval, such as INTERVAL '5' SECOND"))?;
         span_of(value).map_err(|wrong| Problem::whole(wrong.message(what)))

@@ -56,7 +56,7 @@ fn rows(text: &str) -> RecordBatch {
 }
 
 /// Runs a query over `line`, in two batches.
-fn run_line(quality: QualityOption, sql: &str) -> String {
+pub(super) fn run_line(quality: QualityOption, sql: &str) -> String {
     let mut running = Running::with(sql, quality, &[line()]);
     let rows = rows(LINE);
     running.feed("line", &rows.slice(0, 3));

@@ -7,4 +7,5 @@ mod keyed;
 mod over;
 mod refused;
 mod select;
+mod signals;
 mod windows;
