@@ -37,6 +37,19 @@ pub trait Emitter {
             self.dropped(reason, rows);
         }
     }
+
+    /// Whether anybody reads the rows that came too late for one of several outputs.
+    fn wants_late(&self, output: usize) -> bool {
+        let _unused = output;
+        false
+    }
+
+    /// Hands on rows of the input that came too late for one of several outputs, by the event time in column `time`. They are counted
+    /// as dropped all the same.
+    fn late(&mut self, output: usize, rows: RecordBatch, time: usize) -> Result<()> {
+        let _unused = (output, rows, time);
+        Ok(())
+    }
 }
 
 /// A state machine over batches: given this batch, or this much time, what follows?
@@ -139,6 +152,8 @@ pub struct PlannedOperator {
     /// What it does, told in full, if that follows from its input alone: of two operators that do the same with the same input
     /// one will do.
     pub identity: Option<String>,
+    /// Whether it hands on rows that come too late, see [`Emitter::late`].
+    pub tells_late: bool,
     /// Makes one.
     pub build: BuildOperator,
 }
@@ -159,6 +174,7 @@ impl PlannedOperator {
             writes: Vec::new(),
             windows: None,
             identity: None,
+            tells_late: false,
             build: Box::new(build),
         }
     }

@@ -25,6 +25,12 @@ use options::PipelineOptions;
 pub use report::{Finding, Report, Severity};
 pub use secret::Secrets;
 
+/// Whether a text can be the name of a table.
+pub fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    !text.is_empty() && text.chars().all(plain)
+}
+
 /// A pipeline file, read.
 #[derive(Debug)]
 pub struct Config {
@@ -188,8 +194,7 @@ impl Config {
                 self.note(&[word, &name], problem.hint(format!("write [{word}.{name}]")));
                 continue;
             };
-            let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-            if name.is_empty() || !name.chars().all(plain) {
+            if !is_name(&name) {
                 let problem = Problem::whole(format!("\"{name}\" is not a name"));
                 self.note(&[word, &name], problem.hint("a name has letters, digits, \"_\" and \"-\""));
             }

@@ -136,6 +136,8 @@ pub struct QueryOptions {
     /// A SELECT over sources, other queries and operators, such as `SELECT sensor, avg(value) FROM TUMBLE(plc, ts,
     /// INTERVAL '1' SECOND) GROUP BY sensor`.
     pub sql: String,
+    /// The name of a table of the rows that come too late for the query's windows, for a sink or another query to read.
+    pub late: Option<String>,
     /// Which readings aggregates take where the rows have a quality: "good" only, "usable" (good and uncertain), or "all"; by
     /// default "usable". `count(*)` counts all, and a query that names `quality` itself has its own say.
     #[serde(default)]

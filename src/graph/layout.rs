@@ -41,7 +41,7 @@ impl Layout {
         let mut parent = (0..sources + nodes + plan.sinks.len()).collect::<Vec<_>>();
         let place = |input: Input| match input {
             Input::Source(n) | Input::DeadLetters(n) | Input::Quarantine(n) => n,
-            Input::Node(n) => sources + n,
+            Input::Node(n) | Input::Late(n) => sources + n,
         };
         for (n, node) in plan.nodes.iter().enumerate() {
             for &input in &node.inputs {
@@ -137,6 +137,12 @@ fn trace(plan: &Plan, input: Input, column: &str, source: usize) -> Option<Strin
     match input {
         Input::Source(n) => (n == source).then(|| column.to_owned()),
         Input::DeadLetters(_) | Input::Quarantine(_) => None,
+        Input::Late(n) => {
+            // Late rows have the columns of the rows that the node reads, behind three of their own.
+            let input = plan.nodes[n].inputs[0];
+            plan.schema(input).column_with_name(column)?;
+            trace(plan, input, column, source)
+        }
         Input::Node(n) => {
             let node = &plan.nodes[n];
             agreed(node.inputs.iter().enumerate().map(|(port, &input)| {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use lineside_model::{Error, Reason, Result, Timestamp};
 use lineside_operators::{Emitter, Operator, Port, Snapshot};
 
@@ -59,12 +60,21 @@ struct Slot {
 #[derive(Debug)]
 struct Output {
     targets: Vec<Target>,
+    /// Where rows go that come too late, if anybody reads them.
+    late: Option<Late>,
     /// Open rows that the meter was told of.
     told_open: u64,
     /// The oldest open window that the meter was told of, and this worker's number there.
     told_window: Option<OpenWindow>,
     worker: usize,
     meter: Arc<Meter>,
+}
+
+/// The table of rows that come too late for one node.
+#[derive(Debug)]
+struct Late {
+    targets: Vec<Target>,
+    schema: SchemaRef,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,10 +92,16 @@ impl Worker {
         let own = |n: &usize| plan.nodes[*n].output_of.is_none();
         let built = component.nodes.iter().copied().filter(own).collect::<Vec<_>>();
         let mut targets = vec![Vec::new(); component.nodes.len()];
+        let mut late = targets.clone();
         let mut connect = |input: Input, target: Target| match input {
             Input::Node(n) => {
                 if let Some(at) = local(&component.nodes, n) {
                     targets[at].push(target);
+                }
+            }
+            Input::Late(n) => {
+                if let Some(at) = local(&component.nodes, n) {
+                    late[at].push(target);
                 }
             }
             Input::Source(_) | Input::DeadLetters(_) | Input::Quarantine(_) => {
@@ -101,13 +117,14 @@ impl Worker {
             connect(plan.sinks[n].input, Target::Sink(at));
         }
         let mut outputs = built.iter().map(|_| BTreeMap::new()).collect::<Vec<_>>();
-        for (&n, targets) in component.nodes.iter().zip(targets) {
+        for ((&n, targets), late) in component.nodes.iter().zip(targets).zip(late) {
             let OutputOf { node, output } = plan.nodes[n].output_of.unwrap_or(OutputOf { node: n, output: 0 });
             let name = &plan.nodes[n].name;
             let meter = board.find(Kind::Operator, name).cloned();
             let meter = meter.unwrap_or_else(|| Arc::new(Meter::new(Kind::Operator, name)));
             if let Some(slot) = local(&built, node) {
-                outputs[slot].insert(output, Output::new(targets, meter));
+                let late = (!late.is_empty()).then(|| Late { targets: late, schema: plan.schema(Input::Late(n)) });
+                outputs[slot].insert(output, Output { late, ..Output::new(targets, meter) });
             }
         }
         let nodes = (built.iter().zip(outputs))
@@ -332,6 +349,7 @@ impl Flow<'_> {
         let mut below = Below {
             flow: Flow { base: n + 1, nodes: behind, out: &mut *self.out, origin: self.origin },
             outputs: &slot.outputs,
+            watermark: slot.watermark,
         };
         let name = slot.outputs.first().map_or("", |output| output.meter.name.as_str());
         act(slot.operator.as_mut(), &mut below).map_err(|e| e.of(format_args!("operator \"{name}\"")))?;
@@ -342,7 +360,7 @@ impl Flow<'_> {
 
 impl Output {
     fn new(targets: Vec<Target>, meter: Arc<Meter>) -> Self {
-        Self { targets, told_open: 0, told_window: None, worker: meter.held.join(), meter }
+        Self { targets, late: None, told_open: 0, told_window: None, worker: meter.held.join(), meter }
     }
 
     fn tell_open(&mut self, rows: u64) {
@@ -354,7 +372,9 @@ impl Output {
 impl Slot {
     /// Who reads any of its outputs.
     fn targets(&self) -> impl Iterator<Item = &Target> {
-        self.outputs.iter().flat_map(|output| &output.targets)
+        self.outputs
+            .iter()
+            .flat_map(|output| output.targets.iter().chain(output.late.iter().flat_map(|late| &late.targets)))
     }
 
     fn set_state(&self, state: State) {
@@ -409,6 +429,7 @@ impl Slot {
 struct Below<'a, 'b> {
     flow: Flow<'b>,
     outputs: &'a [Output],
+    watermark: Timestamp,
 }
 
 impl Emitter for Below<'_, '_> {
@@ -431,5 +452,33 @@ impl Emitter for Below<'_, '_> {
         if let Some(output) = self.outputs.get(output) {
             output.meter.drop_rows(reason, rows);
         }
+    }
+
+    fn wants_late(&self, output: usize) -> bool {
+        self.outputs.get(output).is_some_and(|output| output.late.is_some())
+    }
+
+    fn late(&mut self, output: usize, rows: RecordBatch, time: usize) -> Result<()> {
+        match self.outputs.get(output).and_then(|output| output.late.as_ref()) {
+            Some(late) => self.flow.hand_on(&late.targets, late.explained(&rows, time, self.watermark)?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Late {
+    /// Late rows with the watermark they met, the reason, and how far behind it they are.
+    fn explained(&self, rows: &RecordBatch, time: usize, watermark: Timestamp) -> Result<RecordBatch> {
+        let times = rows.column(time).as_primitive_opt::<TimestampMicrosecondType>();
+        let times = times.ok_or_else(|| Error::internal("late rows have no event time"))?;
+        let met = TimestampMicrosecondArray::from(vec![watermark.0; rows.num_rows()]).with_timezone("UTC");
+        let by = times.iter().map(|time| time.map(|time| watermark.0.saturating_sub(time)));
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(met),
+            Arc::new(StringArray::from(vec![Reason::Late.word(); rows.num_rows()])),
+            Arc::new(by.collect::<Int64Array>()),
+        ];
+        columns.extend(rows.columns().iter().cloned());
+        Ok(RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?)
     }
 }

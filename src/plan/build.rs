@@ -19,11 +19,11 @@ use super::order::{Reads, order};
 use super::share::{share_slices, twin};
 use super::sink::plan_sink;
 use super::source::plan_source;
-use super::sql::{QueryPlan, StepInput, Table, plan_query, tables_of};
+use super::sql::{QueryPlan, StepInput, Table, Wish, plan_query, tables_of};
 use super::system::WATERMARKS;
 use super::{Input, NodePlan, OnBad, Plan, Registries, SourcePlan, check};
 use crate::config::options::{OnBadOption, QueryOptions};
-use crate::config::{Config, Finding, Kind, Object, Report, Secrets, Severity};
+use crate::config::{Config, Finding, Kind, Object, Report, Secrets, Severity, is_name};
 
 /// What follows the name of a source in the name of its dead letters.
 const DEAD_LETTERS: &str = ".dead_letters";
@@ -113,6 +113,20 @@ impl<'a> Builder<'a> {
             }
             self.outputs.insert(&object.name, None);
         }
+        for object in self.objects(&[Kind::Query]) {
+            let Some(late) = object.text("late") else { continue };
+            let problem = if !is_name(late) {
+                Problem::option("late", format!("\"{late}\" is not a name"))
+                    .hint("a name has letters, digits, \"_\" and \"-\"")
+            } else if self.outputs.contains_key(late) {
+                Problem::option("late", format!("the name \"{late}\" is taken"))
+                    .hint("late rows are a table as sources and queries are; choose another name")
+            } else {
+                self.outputs.insert(late, None);
+                continue;
+            };
+            self.note(object, problem);
+        }
     }
 
     /// The object before this one that has its name.
@@ -156,7 +170,15 @@ impl<'a> Builder<'a> {
             objects.insert(object.name.as_str(), object);
             reads.insert(object.name.as_str(), read);
         }
-        let order = order(&names, &reads);
+        // Who reads the late rows of a query comes after the query.
+        let owner = |name: &String| {
+            let late = self.objects(&TABLES).all(|object| object.name != *name);
+            let owner = objects.values().find(|object| object.kind == Kind::Query && object.text("late") == Some(name));
+            owner.filter(|_| late).map_or_else(|| name.clone(), |object| object.name.clone())
+        };
+        let behind =
+            reads.iter().map(|(name, reads)| (*name, reads.iter().map(owner).collect())).collect::<Reads<'_>>();
+        let order = order(&names, &behind);
         for circle in &order.circles {
             let Some(object) = circle.first().and_then(|name| objects.get(name.as_str())) else { continue };
             let names = circle.iter().chain(circle.first()).map(String::as_str).collect::<Vec<_>>().join(" → ");
@@ -200,11 +222,11 @@ impl<'a> Builder<'a> {
             None => operator.times.clear(),
         }
         let lineage = vec![operator.lineage.clone()];
-        let node = NodePlan { name, inputs, lineage, operator, output_of: None };
+        let node = NodePlan { name, inputs, lineage, operator, output_of: None, late: None };
         Some(self.push(node))
     }
 
-    fn plan_query(&mut self, object: &Object, reads: &[String]) -> Option<Input> {
+    fn plan_query(&mut self, object: &'a Object, reads: &[String]) -> Option<Input> {
         let options = parse_options::<QueryOptions>(&Value::Object(object.options.clone()));
         let options = options.map_err(|problems| self.note(object, problems)).ok();
         let sql = object.text("sql")?;
@@ -226,12 +248,15 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        if faulty || reads.is_empty() && tables_of(sql).is_err() {
-            return None;
-        }
-        let options = options?;
-        match plan_query(&object.name, sql, options.quality, &tables) {
-            Ok(planned) => self.push_query(object, planned, &inputs),
+        let options = options.filter(|_| !faulty && !(reads.is_empty() && tables_of(sql).is_err()))?;
+        let wish = Wish { quality: options.quality, whole_rows: options.late.is_some() };
+        match plan_query(&object.name, sql, wish, &tables) {
+            Ok(planned) => {
+                let first = self.plan.nodes.len();
+                let output = self.push_query(object, planned, &inputs);
+                self.name_late(object, first);
+                output
+            }
             Err(problems) => {
                 self.note(object, problems);
                 None
@@ -262,10 +287,33 @@ impl<'a> Builder<'a> {
                     lineage: step.lineage,
                     operator: step.operator,
                     output_of: None,
+                    late: None,
                 }),
             });
         }
         resolve(&planned.output, &places)
+    }
+
+    /// The table of late rows of a query whose steps are the nodes from `first` on.
+    fn name_late(&mut self, object: &'a Object, first: usize) {
+        let Some(late) = object.text("late") else { return };
+        let steps = (first..self.plan.nodes.len()).filter(|n| self.plan.nodes[*n].operator.tells_late);
+        match steps.collect::<Vec<_>>().as_slice() {
+            [step] if self.outputs.get(late) == Some(&None) => {
+                self.plan.nodes[*step].late = Some(late.to_owned());
+                self.outputs.insert(late, Some(Input::Late(*step)));
+            }
+            [_] => {}
+            [] => {
+                let problem = Problem::option("late", "the query has no windows, so no row is late for it");
+                self.note(object, problem.hint("remove it"));
+            }
+            steps => {
+                let message =
+                    format!("{} steps of the query have windows, and late rows of each are different", steps.len());
+                self.note(object, Problem::option("late", message).hint("make each of them a query of its own"));
+            }
+        }
     }
 
     fn push(&mut self, node: NodePlan) -> Input {

@@ -33,6 +33,7 @@ impl<'a> Planned<'a> {
             found.push((None, problem.hint("add a table [sink.NAME] with connector and input")));
         }
         self.check_dead_letters(&mut found);
+        self.check_late(&mut found);
         self.check_reads(&mut found);
         self.check_writes(&mut found);
         found
@@ -75,6 +76,18 @@ impl<'a> Planned<'a> {
                 let problem = Problem::option("on_bad", "nothing reads the dead letters");
                 let hint = format!("add a sink with input = \"{}.dead_letters\"", source.name);
                 found.push((self.object(Kind::Source, &source.name), problem.hint(hint)));
+            }
+        }
+    }
+
+    fn check_late(&self, found: &mut Found<'a>) {
+        let read = self.read();
+        for object in self.config.objects.iter().filter(|object| object.kind == Kind::Query && self.all_resolved) {
+            let Some(name) = object.text("late") else { continue };
+            let node = self.plan.nodes.iter().position(|node| node.late.as_deref() == Some(name));
+            if node.is_some_and(|n| !read.contains(&Input::Late(n))) {
+                let problem = Problem::option("late", "nothing reads the late rows");
+                found.push((Some(object), problem.hint(format!("add a sink with input = \"{name}\", or remove it"))));
             }
         }
     }
@@ -125,8 +138,8 @@ impl<'a> Planned<'a> {
                 Input::Source(n) | Input::DeadLetters(n) | Input::Quarantine(n) => {
                     sources.insert(n);
                 }
-                Input::Node(n) if seen.insert(n) => pending.extend(&self.plan.nodes[n].inputs),
-                Input::Node(_) => {}
+                Input::Node(n) | Input::Late(n) if seen.insert(n) => pending.extend(&self.plan.nodes[n].inputs),
+                Input::Node(_) | Input::Late(_) => {}
             }
         }
         sources

@@ -29,6 +29,7 @@ impl Plan {
             Input::DeadLetters(n) => format!("{}.dead_letters", self.sources[n].name),
             Input::Quarantine(n) => format!("{}.quarantine", self.sources[n].name),
             Input::Node(n) => self.nodes[n].name.clone(),
+            Input::Late(n) => self.nodes[n].late.clone().unwrap_or_else(|| format!("{}.late", self.nodes[n].name)),
         }
     }
 }
@@ -70,6 +71,10 @@ impl Explanation<'_> {
                 self.branches(out, root, "  ", &mut shown)?;
             }
         }
+        for late in (0..self.plan.nodes.len()).map(Input::Late).filter(|late| self.plan.is_read(*late)) {
+            writeln!(out, "  {}", self.plan.input_name(late))?;
+            self.branches(out, late, "  ", &mut shown)?;
+        }
         Ok(())
     }
 
@@ -97,6 +102,9 @@ impl Explanation<'_> {
         let inputs = node.inputs.iter().map(|&input| self.plan.input_name(input)).collect::<Vec<_>>().join(", ");
         writeln!(out, "step \"{}\" reads {inputs}", node.name)?;
         lines(out, &node.operator.explain)?;
+        if let Some(late) = &node.late {
+            writeln!(out, "  late rows also go to {late}")?;
+        }
         let spread = match node.operator.partition_by.as_deref() {
             None => "all rows on one worker".to_owned(),
             Some([]) => "rows on any worker".to_owned(),

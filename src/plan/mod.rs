@@ -61,6 +61,8 @@ pub enum Input {
     Quarantine(usize),
     /// The output of a node.
     Node(usize),
+    /// The rows that came too late for a node, see [`late_rows`].
+    Late(usize),
 }
 
 impl Input {
@@ -160,6 +162,8 @@ pub struct NodePlan {
     pub operator: PlannedOperator,
     /// The operator that puts out the rows of this node, if that is not its own: then its own is never built.
     pub output_of: Option<OutputOf>,
+    /// The name of the table of rows that come too late for it, if it has one.
+    pub late: Option<String>,
 }
 
 /// One output of a node whose operator has several. The node it belongs to comes first in the plan.
@@ -196,6 +200,7 @@ impl Plan {
             Input::DeadLetters(_) => dead_letters(),
             Input::Quarantine(n) => quarantine(&self.sources[n].schema),
             Input::Node(n) => SchemaRef::clone(&self.nodes[n].operator.output),
+            Input::Late(n) => late_rows(&self.schema(self.nodes[n].inputs[0])),
         }
     }
 
@@ -206,7 +211,7 @@ impl Plan {
             Input::DeadLetters(_) => {
                 vec![TimeColumn { name: lineside_model::schema::RECEIVED_AT.to_owned(), delay: Span::ZERO }]
             }
-            Input::Quarantine(_) => {
+            Input::Quarantine(_) | Input::Late(_) => {
                 let name = self.schema(input).field(0).name().clone();
                 vec![TimeColumn { name, delay: Span::ZERO }]
             }
@@ -233,21 +238,34 @@ pub const QUARANTINED_AT: &str = "quarantined_at";
 /// The schema of the quarantine of a source with these columns: `quarantined_at, reason, ahead_us` (how far ahead in
 /// microseconds, null without event time) in front of its own. Where it has a column of such a name itself, ours ends in `_`.
 pub fn quarantine(source: &SchemaRef) -> SchemaRef {
+    explained(source, [QUARANTINED_AT, "reason", "ahead_us"])
+}
+
+/// The schema of the late rows of a step that reads these columns: `watermark` (where it was when the row came), `reason`,
+/// `late_us` (how far behind it the row is, in microseconds) in front of the columns of the row. Where it has a column of such
+/// a name itself, ours ends in `_`.
+pub fn late_rows(input: &SchemaRef) -> SchemaRef {
+    explained(input, ["watermark", "reason", "late_us"])
+}
+
+/// Columns of rows that left, behind a time, a reason and by how much.
+fn explained(rows: &SchemaRef, [at, reason, by]: [&str; 3]) -> SchemaRef {
     use arrow::datatypes::{DataType, Field, Schema};
+    use std::sync::Arc;
     let free = |name: &str| {
         let mut name = name.to_owned();
-        while source.column_with_name(&name).is_some() {
+        while rows.column_with_name(&name).is_some() {
             name.push('_');
         }
         name
     };
     let mut fields = vec![
-        std::sync::Arc::new(lineside_model::schema::time_field(&free(QUARANTINED_AT), false)),
-        std::sync::Arc::new(Field::new(free("reason"), DataType::Utf8, false)),
-        std::sync::Arc::new(Field::new(free("ahead_us"), DataType::Int64, true)),
+        Arc::new(lineside_model::schema::time_field(&free(at), false)),
+        Arc::new(Field::new(free(reason), DataType::Utf8, false)),
+        Arc::new(Field::new(free(by), DataType::Int64, true)),
     ];
-    fields.extend(source.fields().iter().cloned());
-    std::sync::Arc::new(Schema::new(fields))
+    fields.extend(rows.fields().iter().cloned());
+    Arc::new(Schema::new(fields))
 }
 
 /// The schema of dead letters: `received_at, source, reason, detail, payload` (the bytes as they came).

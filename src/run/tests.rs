@@ -166,11 +166,15 @@ fn check(rows: &[RecordBatch], expected: &Expect) {
 
 const COUNTS: &str = r#"
 [query.counts]
+late = "late_readings"
 sql = """SELECT window_start, window_end, count(*) AS n
 FROM TUMBLE(readings, ts, INTERVAL '10' SECOND) GROUP BY window_start, window_end"""
 [sink.counts]
 connector = "void"
 input = "counts"
+[sink.late]
+connector = "void"
+input = "late_readings"
 [sink.ahead]
 connector = "void"
 input = "readings.quarantine"
@@ -215,7 +219,13 @@ fn of_a_thousand_sensors_one_is_silent_one_a_day_ahead_and_one_an_hour_late_and_
                 &format!("second {second}:\n{}\n", pretty_format_batches(&[line.watermarks()]).expect("rows print"));
         }
     }
-    told += &format!("late: {:?}\n", line.late());
+    told += &format!("counted as late: {:?}\n", line.late());
+    let late = line.reached("late");
+    told += &format!(
+        "late: {} rows, the first:\n{}\n",
+        late.iter().map(RecordBatch::num_rows).sum::<usize>(),
+        pretty_format_batches(&[late[0].slice(0, 1)]).expect("rows print")
+    );
     let ahead = line.reached("ahead");
     told += &format!(
         "in quarantine: {} rows, the first:\n{}\n",
@@ -245,7 +255,13 @@ fn of_a_thousand_sensors_one_is_silent_one_a_day_ahead_and_one_an_hour_late_and_
         +----------------------+---------------+----------------------+----------------------+----------------------+----------+--------+--------+-----------------------------+----------------------+
         second 41: the window that ends at 40, 9970 rows
         second 51: the window that ends at 50, 9970 rows
-        late: Some(55)
+        counted as late: Some(55)
+        late: 55 rows, the first:
+        +-----------------------------+--------+------------+--------+----------------------+-------+
+        | watermark                   | reason | late_us    | sensor | ts                   | value |
+        +-----------------------------+--------+------------+--------+----------------------+-------+
+        | 2024-01-01T00:00:03.003600Z | late   | 3598003600 | s3     | 2023-12-31T23:00:05Z | 1.0   |
+        +-----------------------------+--------+------------+--------+----------------------+-------+
         in quarantine: 60 rows, the first:
         +----------------------+---------------+-------------+--------+----------------------+-------+
         | quarantined_at       | reason        | ahead_us    | sensor | ts                   | value |
@@ -258,12 +274,17 @@ fn of_a_thousand_sensors_one_is_silent_one_a_day_ahead_and_one_an_hour_late_and_
 #[test]
 fn recorded_rows_give_the_same_watermarks_however_they_are_cut() {
     let rows = (0..40).flat_map(second_of_a_thousand).filter(|(_, s)| s.len() < 4).collect::<Vec<_>>();
+    let late_rows = |line: &mut Line| {
+        let batches = line.reached("late");
+        let text = pretty_format_batches(&batches).expect("rows print").to_string();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
     let story = |cut: usize| {
         let mut line = Line::recorded(r#"disorder = "1s", per_key = "sensor", idle_after = "5s", max_ahead = "1h""#);
         rows.chunks(cut).for_each(|rows| line.give(rows));
         line.end();
         let late = line.board.report().objects.iter().map(|o| o.dropped.clone()).collect::<Vec<_>>();
-        (closed(&mut line), late)
+        (closed(&mut line), late, late_rows(&mut line))
     };
     let whole = story(rows.len());
     assert!(whole.0.iter().any(|(end, _)| *end == 30), "{whole:?}");
@@ -335,4 +356,47 @@ fn a_row_ahead_of_the_clock_or_without_time_is_in_quarantine_with_the_reason() {
         +----------------------+---------------+----------+--------+----------------------+-------+
     "#]],
     );
+}
+
+const LATE: &str = r#"
+[query.tops]
+late = "came_late"
+sql = """SELECT sensor, window_start, max(value) AS top FROM TUMBLE(readings, ts, INTERVAL '10' SECOND)
+WHERE value > 0 GROUP BY sensor, window_start"""
+[query.lateness]
+sql = """SELECT window_start, sensor, count(*) AS n, max(late_us) AS most FROM TUMBLE(came_late, watermark, INTERVAL '1' MINUTE)
+GROUP BY window_start, sensor"""
+[sink.late]
+connector = "void"
+input = "came_late"
+[sink.lateness]
+connector = "void"
+input = "lateness"
+[sink.tops]
+connector = "void"
+input = "tops"
+"#;
+
+#[test]
+fn late_rows_come_whole_and_another_query_reads_them() {
+    let mut line = Line::new(r#"disorder = "1s""#, LATE, |_| {});
+    let at = |second: i64, sensor: &str| (START + second * SECOND, sensor.to_owned());
+    line.give(&[at(5, "a"), at(15, "a"), at(3, "b"), at(14, "a"), at(25, "a"), at(2, "b")]);
+    line.end();
+    check(&line.reached("late"), &expect![[r#"
+        +----------------------+--------+----------+----------------------+--------+-------+
+        | watermark            | reason | late_us  | ts                   | sensor | value |
+        +----------------------+--------+----------+----------------------+--------+-------+
+        | 2024-01-01T00:00:14Z | late   | 11000000 | 2024-01-01T00:00:03Z | b      | 1.0   |
+        | 2024-01-01T00:00:24Z | late   | 22000000 | 2024-01-01T00:00:02Z | b      | 1.0   |
+        +----------------------+--------+----------+----------------------+--------+-------+
+    "#]]);
+    check(&line.reached("lateness"), &expect![[r#"
+        +----------------------+--------+---+----------+
+        | window_start         | sensor | n | most     |
+        +----------------------+--------+---+----------+
+        | 2024-01-01T00:00:00Z | b      | 2 | 22000000 |
+        +----------------------+--------+---+----------+
+    "#]]);
+    assert_eq!(line.late(), Some(2));
 }

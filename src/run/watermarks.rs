@@ -83,12 +83,12 @@ impl WatermarkTable {
 
     /// The source, and its sensor, that an input waits for.
     fn holder(&self, mut input: Input) -> (String, Held) {
-        while let Input::Node(n) = input {
+        while let Input::Node(n) | Input::Late(n) = input {
             let node = &self.plan.nodes[n];
             let port = self.board.find(Kind::Operator, &node.name).map_or(0, |meter| meter.held.held_by());
             input = node.inputs[port.min(node.inputs.len() - 1)];
         }
-        let (Input::Source(n) | Input::DeadLetters(n) | Input::Quarantine(n) | Input::Node(n)) = input;
+        let (Input::Source(n) | Input::DeadLetters(n) | Input::Quarantine(n) | Input::Node(n) | Input::Late(n)) = input;
         let source = &self.plan.sources[n];
         let meter = self.board.find(Kind::Source, &source.name);
         let sensors = meter.map(|meter| meter.held.sensors()).unwrap_or_default();

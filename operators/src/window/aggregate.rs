@@ -19,11 +19,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::TimestampMicrosecondType;
-use lineside_model::{Error, Result, Timestamp};
+use lineside_model::{Error, Reason, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::assign::TIME_LIMIT;
 use super::keys::{self, Keys};
+use super::late;
 use super::layout::Layout;
 use super::output::Output;
 use super::runs::{Located, Place, Run, Stretch, cut, regrouped, stretches};
@@ -118,6 +119,18 @@ impl WindowAggregate {
             })?;
             self.entries += slice.live() - live;
             self.views.iter_mut().for_each(|view| view.sliding.touched(number));
+        }
+        Ok(())
+    }
+
+    /// Hands on the rows that come too late for a view, where anybody reads them.
+    fn tell_late(&self, rows: &RecordBatch, times: &TimestampMicrosecondArray, out: &mut dyn Emitter) -> Result<()> {
+        for (n, (view, planned)) in self.views.iter().zip(&self.layout.views).enumerate() {
+            if out.wants_late(n) {
+                let is_late =
+                    |time| time < view.horizon() && view.refuses(time, &planned.windows) == Some(Reason::Late);
+                late::tell(is_late, rows, (self.layout.time, times), n, out)?;
+            }
         }
         Ok(())
     }
@@ -255,6 +268,7 @@ impl Operator for WindowAggregate {
         let times = rows.column(layout.time).as_primitive_opt::<TimestampMicrosecondType>();
         let times: TimestampMicrosecondArray =
             times.ok_or_else(|| Error::internal("the time column has no microseconds"))?.clone();
+        self.tell_late(&rows, &times, out)?;
         cut(&times, |time| self.locate(time), &mut runs);
         ids.clear();
         let keys = layout.keys.iter().map(|column| ArrayRef::clone(rows.column(*column))).collect::<Vec<_>>();

@@ -15,6 +15,7 @@ mod columns;
 pub mod keyed;
 pub mod keys;
 mod kind;
+mod late;
 mod layout;
 mod output;
 mod repeat;
@@ -104,7 +105,14 @@ pub fn plan(spec: WindowSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
     // Once here, so that what could not be built is told now and not by a worker.
     let build = together(&[&query]).map_err(|error| Problem::whole(error.to_string()))?;
     let windows = Some(Arc::new(query));
-    Ok(PlannedOperator { partition_by, explain, times, windows, ..PlannedOperator::new(output, build) })
+    Ok(PlannedOperator {
+        partition_by,
+        explain,
+        times,
+        windows,
+        tells_late: true,
+        ..PlannedOperator::new(output, build)
+    })
 }
 
 /// A windowed aggregation that was checked. Those that read the same can be computed [`together`].

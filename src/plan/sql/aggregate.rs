@@ -49,7 +49,7 @@ impl Lowering<'_> {
         let groups = self.groups(node, &relation, &names, &mut arguments)?;
         let keys = node.group_expr.iter().map(|expr| self.resolve(&relation, expr, node.input.schema()));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        let trust = Trust::of(&relation, node.input.schema(), &keys, self.quality);
+        let trust = Trust::of(&relation, node.input.schema(), &keys, self.wish.quality);
         let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
         for expr in &node.aggr_expr {
             aggregates.push(self.aggregated(expr, node, &relation, trust.as_ref(), &mut arguments)?);
@@ -65,6 +65,15 @@ impl Lowering<'_> {
             (Some(window), None) => Windows::Cut(window.cut),
             (None, None) => return Err(self.endless(node, &relation)),
         };
+        if self.wish.whole_rows {
+            for (expr, name) in relation.columns.iter().zip(names_of(node.input.schema())) {
+                // A join has left out the columns that nobody uses.
+                let is_there = expr.column_refs().iter().all(|c| relation.schema.column_with_name(c.name()).is_some());
+                if is_there && !uses_edges(expr).map_err(|e| self.text.planning(&e))? {
+                    arguments.add(expr.clone(), &name);
+                }
+            }
+        }
         let (input, places) = self.arguments(relation, &arguments)?;
         self.window_step(&Grouped { plan: node, windows, time, groups, aggregates, trust }, input, &places)
     }

@@ -20,7 +20,7 @@ use super::quality::names_quality;
 use super::relation::{Relation, Window, edges, unused, with_edges};
 use super::text::SqlText;
 use super::window::{Cut, WINDOW_END, WINDOW_START, WindowNode};
-use super::{Step, StepInput, Table};
+use super::{Step, StepInput, Table, Wish};
 use crate::config::options::QualityOption;
 
 /// How many windows one row may be in when it is not aggregated: each repeats the row.
@@ -30,23 +30,23 @@ const WINDOWS_PER_ROW_MAX: i64 = 1_000;
 pub(super) struct Lowering<'a> {
     pub(super) text: &'a SqlText,
     tables: &'a [Table],
-    /// Which readings aggregates take.
-    pub(super) quality: QualityOption,
     pub(super) steps: Vec<Step>,
     /// How many nodes of the plan use a column of this name: a join keeps those that others use.
     pub(super) used: BTreeMap<String, usize>,
+    /// What is wished of the steps beside the rows of the query.
+    pub(super) wish: Wish,
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn new(text: &'a SqlText, tables: &'a [Table], quality: QualityOption) -> Self {
-        Self { text, tables, quality, steps: Vec::new(), used: BTreeMap::new() }
+    pub(super) fn new(text: &'a SqlText, tables: &'a [Table], wish: Wish) -> Self {
+        Self { text, tables, steps: Vec::new(), used: BTreeMap::new(), wish }
     }
 
     /// Lowers a whole query. Its output has the columns of the plan.
     pub(super) fn query(mut self, plan: &LogicalPlan) -> Result<(Vec<Step>, StepInput), Problem> {
         self.refuse_clocks(plan)?;
         if names_quality(plan).map_err(|e| self.text.planning(&e))? {
-            self.quality = QualityOption::All;
+            self.wish.quality = QualityOption::All;
         }
         self.used = uses(plan).map_err(|e| self.text.planning(&e))?;
         let relation = self.relation(plan)?;

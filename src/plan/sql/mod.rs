@@ -23,9 +23,9 @@ mod keyed;
 mod keyed_call;
 mod keyed_lower;
 mod lower;
+mod over;
 mod plant_aggregate;
 mod quality;
-mod over;
 mod refuse;
 mod relation;
 mod series;
@@ -93,11 +93,26 @@ pub struct QueryPlan {
     pub explain: Vec<String>,
 }
 
-/// Plans a query over these tables; `quality` says which readings its aggregates take.
+/// What is wished of the steps of a query beside its rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// Which readings aggregates take.
+    pub quality: QualityOption,
+    /// Whether steps with windows are to read whole rows and not only the columns they use: late ones are shown whole.
+    pub whole_rows: bool,
+}
+
+impl From<QualityOption> for Wish {
+    fn from(quality: QualityOption) -> Self {
+        Self { quality, ..Self::default() }
+    }
+}
+
+/// Plans a query over these tables, with a wish.
 ///
 /// # Errors
 /// Everything that is wrong, each at its place in the text.
-pub fn plan_query(name: &str, sql: &str, quality: QualityOption, tables: &[Table]) -> Result<QueryPlan, Problems> {
+pub fn plan_query(name: &str, sql: &str, wish: impl Into<Wish>, tables: &[Table]) -> Result<QueryPlan, Problems> {
     let text = SqlText::new(sql)?;
     let statement = refuse::one_select(&text)?;
     check_tables(name, &text, &statement, tables)?;
@@ -108,7 +123,7 @@ pub fn plan_query(name: &str, sql: &str, quality: QualityOption, tables: &[Table
         .sql_statement_to_plan(statement)
         .and_then(|plan| Analyzer::new().execute_and_check(plan, &options, |_, _| {}))
         .map_err(|error| Problems(error.iter().map(|error| text.planning(error)).collect()))?;
-    let (steps, output) = Lowering::new(&text, tables, quality).query(&plan)?;
+    let (steps, output) = Lowering::new(&text, tables, wish.into()).query(&plan)?;
     let times = match &output {
         StepInput::Step(n) => steps[*n].operator.times.as_slice(),
         StepInput::Table(_) => &[],

@@ -140,7 +140,12 @@ pub fn plan(spec: &KeyedSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
             }
         }
     };
-    Ok(PlannedOperator { partition_by: names_of(&spec.keys, input), explain: explain(spec), ..planned })
+    Ok(PlannedOperator {
+        partition_by: names_of(&spec.keys, input),
+        explain: explain(spec),
+        tells_late: true,
+        ..planned
+    })
 }
 
 fn build<W: KeyWindows + Sync>(windows: W, layout: &Arc<Layout>) -> Result<PlannedOperator, Problem> {

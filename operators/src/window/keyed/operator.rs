@@ -26,6 +26,7 @@ use crate::aggregate::{Partial, Shared};
 use crate::timers::Timers;
 use crate::window::assign::TIME_LIMIT;
 use crate::window::keys::{self, Keys};
+use crate::window::late::tell_rows;
 use crate::{Emitter, Operator, Port, Snapshot};
 
 const VERSION: u32 = 1;
@@ -155,14 +156,15 @@ impl<W: KeyWindows> KeyedAggregate<W> {
         })
     }
 
-    /// Puts rows into windows: `slot_of` says into which. Those for which it knows none leave for the reason `outside`.
+    /// Puts rows into windows: `slot_of` says into which. Those for which it knows none leave for the reason `outside`; which they
+    /// are is given back if they are late.
     fn place(
         &mut self,
         rows: Stretch,
         slot_of: impl Fn(&W, &mut W::State, Row, &mut Book) -> Option<u32>,
         outside: Reason,
         out: &mut dyn Emitter,
-    ) -> Result<()> {
+    ) -> Result<Vec<u32>> {
         let condition = |at: Option<usize>| at.and_then(|at| rows.columns[at].as_boolean_opt());
         let (start, stop, kept) =
             (condition(self.layout.start), condition(self.layout.stop), condition(self.layout.kept));
@@ -172,7 +174,7 @@ impl<W: KeyWindows> KeyedAggregate<W> {
         }
         let mut places = Vec::with_capacity(rows.times.len());
         let mut slots = Vec::with_capacity(rows.times.len());
-        let (mut nowhere, mut filtered) = (0, 0);
+        let (mut nowhere, mut filtered, mut late) = (0, 0, Vec::new());
         for (n, (key, time)) in rows.ids.iter().zip(&rows.times).enumerate() {
             let row = Row {
                 key: *key,
@@ -192,6 +194,9 @@ impl<W: KeyWindows> KeyedAggregate<W> {
                 None => {
                     self.book.rows = self.book.rows.saturating_sub(u64::from(row.kept));
                     nowhere += 1;
+                    if outside == Reason::Late {
+                        late.push(n as u32);
+                    }
                 }
             }
             if let Some(due) = self.windows.due(state) {
@@ -204,7 +209,8 @@ impl<W: KeyWindows> KeyedAggregate<W> {
             }
         }
         let rows = if places.len() == rows.times.len() { rows } else { rows.taken(&places)? };
-        self.book.update(&mut self.partials, &rows, &slots, &self.layout.shared)
+        self.book.update(&mut self.partials, &rows, &slots, &self.layout.shared)?;
+        Ok(late)
     }
 
     /// Forgets keys without open windows and waiting rows, and moves slots together, once most are not in use.
@@ -296,7 +302,8 @@ impl<W: KeyWindows> Operator for KeyedAggregate<W> {
             let join = move |windows: &W, state: &mut W::State, row: Row, book: &mut Book| {
                 windows.late(state, row, watermark, book)
             };
-            self.place(all.taken(&late)?, join, Reason::Late, out)?;
+            let outside = self.place(all.taken(&late)?, join, Reason::Late, out)?;
+            tell_rows(outside.iter().map(|n| late[*n as usize]).collect(), &rows, layout.time, out)?;
         }
         self.waiting.push(all.taken(&waiting)?)
     }
