@@ -225,7 +225,7 @@ fn the_columns_a_window_is_keyed_by_can_be_followed_to_the_source() {
     let sql = "SELECT window_start, s, avg(v) AS mean FROM
                    (SELECT sensor AS s, value * 2 AS v, window_start FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE)) x
                GROUP BY window_start, s";
-    let plan = crate::plan::sql::plan_query("q", sql, Default::default(), &tables()).unwrap();
+    let plan = crate::plan::sql::plan_query("q", sql, crate::plan::sql::Wish::default(), &tables()).unwrap();
     let window = &plan.steps[1];
     assert_eq!(window.operator.partition_by, Some(vec!["s".to_owned()]));
     assert!(plan.steps[0].lineage[0].contains(&("s".to_owned(), "sensor".to_owned())), "{:?}", plan.steps[0].lineage);
