@@ -112,7 +112,7 @@ impl From<QualityOption> for Wish {
 ///
 /// # Errors
 /// Everything that is wrong, each at its place in the text.
-pub fn plan_query(name: &str, sql: &str, wish: impl Into<Wish>, tables: &[Table]) -> Result<QueryPlan, Problems> {
+pub fn plan_query(name: &str, sql: &str, wish: Wish, tables: &[Table]) -> Result<QueryPlan, Problems> {
     let text = SqlText::new(sql)?;
     let statement = refuse::one_select(&text)?;
     check_tables(name, &text, &statement, tables)?;
@@ -123,7 +123,7 @@ pub fn plan_query(name: &str, sql: &str, wish: impl Into<Wish>, tables: &[Table]
         .sql_statement_to_plan(statement)
         .and_then(|plan| Analyzer::new().execute_and_check(plan, &options, |_, _| {}))
         .map_err(|error| Problems(error.iter().map(|error| text.planning(error)).collect()))?;
-    let (steps, output) = Lowering::new(&text, tables, wish.into()).query(&plan)?;
+    let (steps, output) = Lowering::new(&text, tables, wish).query(&plan)?;
     let times = match &output {
         StepInput::Step(n) => steps[*n].operator.times.as_slice(),
         StepInput::Table(_) => &[],

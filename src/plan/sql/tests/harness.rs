@@ -12,7 +12,7 @@ use lineside_model::{At, Problems, Reason, Result, Span, Timestamp};
 use lineside_operators::{Emitter, Operator, TimeColumn};
 
 use crate::config::options::QualityOption;
-use crate::plan::sql::{QueryPlan, StepInput, Table, plan_query};
+use crate::plan::sql::{QueryPlan, StepInput, Table, Wish, plan_query};
 
 /// `readings(ts, sensor, value, n)` and `others` with the same columns.
 pub(super) fn tables() -> Vec<Table> {
@@ -76,7 +76,7 @@ impl Running {
 
     /// With aggregates that take readings of this quality.
     pub(super) fn with(sql: &str, quality: QualityOption, tables: &[Table]) -> Self {
-        let plan = plan_query("q", sql, quality, tables).unwrap_or_else(|problems| panic!("{}", told(&problems)));
+        let plan = plan_query("q", sql, quality.into(), tables).unwrap_or_else(|problems| panic!("{}", told(&problems)));
         let operators = plan.steps.iter().map(|step| (step.operator.build)()).collect();
         Self { plan, operators, dropped: BTreeMap::new(), output: Vec::new() }
     }
@@ -187,7 +187,7 @@ fn cell(column: &ArrayRef, row: usize) -> String {
 
 /// What is wrong with a query, each problem with its place and its hint.
 pub(super) fn refused(sql: &str) -> String {
-    match plan_query("q", sql, QualityOption::default(), &tables()) {
+    match plan_query("q", sql, Wish::default(), &tables()) {
         Ok(plan) => format!("it runs: {plan:#?}"),
         Err(problems) => told(&problems),
     }
@@ -208,7 +208,7 @@ pub(super) fn told(problems: &Problems) -> String {
 
 /// What each step of a query does.
 pub(super) fn explain(sql: &str) -> String {
-    let plan = plan_query("q", sql, QualityOption::default(), &tables())
+    let plan = plan_query("q", sql, Wish::default(), &tables())
         .unwrap_or_else(|problems| panic!("{}", told(&problems)));
     let mut text = String::new();
     for step in &plan.steps {
