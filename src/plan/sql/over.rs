@@ -51,7 +51,7 @@ impl Lowering<'_> {
         let Some(first) = calls.first() else { return Ok(relation) };
         self.check_order(first, &relation)?;
         let keys = first.params.partition_by.clone();
-        let trust = Trust::of(&relation, node.input.schema(), &keys, self.quality);
+        let trust = Trust::of(&relation, node.input.schema(), &keys, self.wish.quality);
         let planned = calls.iter().map(|call| self.planned(call, &relation, trust.as_ref()));
         let planned = planned.collect::<Result<Vec<_>, _>>()?;
         let time = first.params.order_by.first().map(|sort| sort.expr.clone());

@@ -233,7 +233,7 @@ fn a_query_that_names_quality_has_its_own_say() {
 
 #[test]
 fn explain_tells_whose_readings_are_left_out() {
-    let plan = |quality, select: &str| {
+    let plan = |quality: QualityOption, select: &str| {
         let plan = crate::plan::sql::plan_query("q", &per_minute(select), quality.into(), &[line()]).unwrap();
         plan.steps.iter().flat_map(|step| step.operator.explain.clone()).collect::<Vec<_>>().join("\n") + "\n"
     };
