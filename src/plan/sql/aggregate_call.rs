@@ -239,16 +239,20 @@ impl Lowering<'_> {
 
     fn not_built(&self, name: &str, word: &str) -> Problem {
         let (reason, hint) = match name {
+            // Over windows they were found before.
+            name if external::NAMES.contains(&name) => {
+                ("does not slide from row to row", "use HOP(…) with GROUP BY".to_owned())
+            }
             "nth_value" => {
-                ("would have to keep every row in an order of its own", "first_value or last_value".to_owned())
+                ("would have to keep every row in an order of its own", "use first_value or last_value".to_owned())
             }
             "approx_percentile_cont_with_weight" => {
                 let reason = "would depend on how rows are cut into batches, since its digest is compressed after each";
-                (reason, "approx_percentile_cont, or percentile_cont, which is exact".to_owned())
+                (reason, "use approx_percentile_cont, or percentile_cont, which is exact".to_owned())
             }
-            _ => ("is not built for streams", supported()),
+            _ => ("is not built for streams", format!("there are: {}", supported())),
         };
-        self.text.at_word(word, format!("aggregate {word} {reason}")).hint(format!("there are: {hint}"))
+        self.text.at_word(word, format!("aggregate {word} {reason}")).hint(hint)
     }
 }
 

@@ -133,7 +133,44 @@ fn distrusted(quality: &ArrayRef, worst: Quality) -> Result<Option<BooleanArray>
     let is_worse = |word: Option<&str>| word.and_then(Quality::from_word).is_some_and(|quality| quality > worst);
     let worse = words.iter().map(is_worse).collect::<Vec<_>>();
     let keys = quality.keys();
+    // Mostly no row is worse. To see that takes a loop without branches for each word that would be: one or two.
+    let occurs = |word: usize| keys.values().iter().fold(false, |found, key| found | (*key as usize == word));
+    if !(0..worse.len()).any(|word| worse[word] && occurs(word)) {
+        return Ok(None);
+    }
     let of_row = |row: usize| keys.is_valid(row) && worse.get(keys.value(row) as usize).copied().unwrap_or(false);
     let found = BooleanBuffer::collect_bool(keys.len(), of_row);
     Ok((found.count_set_bits() > 0).then(|| BooleanArray::new(found, None)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{DictionaryArray, Int8Array, StringArray};
+
+    use super::*;
+
+    fn found(keys: Vec<Option<i8>>, words: Vec<&str>, worst: Quality) -> Option<Vec<bool>> {
+        let (keys, words) = (Int8Array::from(keys), Arc::new(StringArray::from(words)));
+        let column: ArrayRef = Arc::new(DictionaryArray::try_new(keys, words).unwrap());
+        distrusted(&column, worst).unwrap().map(|rows| rows.values().iter().collect())
+    }
+
+    #[test]
+    fn words_are_found_wherever_the_dictionary_has_them() {
+        let keys = vec![Some(0), Some(1), None, Some(2), Some(3)];
+        let words = vec!["bad", "good", "strange", "uncertain"];
+        let of = |worst| found(keys.clone(), words.clone(), worst);
+        assert_eq!(of(Quality::Uncertain), Some(vec![true, false, false, false, false]));
+        assert_eq!(of(Quality::Good), Some(vec![true, false, false, false, true]));
+        assert_eq!(of(Quality::Bad), None);
+    }
+
+    #[test]
+    fn nothing_is_copied_where_every_reading_is_trusted() {
+        let words = vec!["good", "uncertain", "bad"];
+        assert_eq!(found(vec![Some(0), Some(1), Some(0)], words.clone(), Quality::Uncertain), None);
+        assert_eq!(found(vec![None], words, Quality::Good), None);
+    }
 }

@@ -325,10 +325,10 @@ fn aggregates_that_are_not_built_are_named() {
                 GROUP BY the column as well, and aggregate that query again
             nth_value(value, 2)
               1:8: aggregate nth_value would have to keep every row in an order of its own
-                there are: first_value or last_value
+                use first_value or last_value
             approx_percentile_cont_with_weight(value, 1, 0.5)
               1:8: aggregate approx_percentile_cont_with_weight would depend on how rows are cut into batches, since its digest is compressed after each
-                there are: approx_percentile_cont, or percentile_cont, which is exact
+                use approx_percentile_cont, or percentile_cont, which is exact
             string_agg(sensor, ',' ORDER BY n)
               1:8: string_agg takes values as they come, not in another order
                 leave out its ORDER BY
@@ -497,8 +497,8 @@ fn over_goes_forward_in_time_and_looks_back() {
           1:8: median does not slide from row to row
             use HOP(…) with GROUP BY, or one of: count, sum, avg, min, max, stddev, stddev_pop, var, var_pop, first_value, last_value
         array_agg(value) OVER (ORDER BY ts)
-          1:8: aggregate array_agg is not built for streams
-            there are: count, sum, avg, min, max, bool_and, bool_or, stddev, stddev_pop, var_samp, var_pop, first_value, last_value, median, percentile_cont, approx_median, approx_percentile_cont, spread, value_range, delta, rate_of_change, slope, counter_increase, twa, time_weighted_avg, integral, ewma, duration_in, duration_in_state, percent_good, mode, corr, covar_samp, covar_pop, regr_slope, regr_intercept, regr_count, regr_r2, regr_avgx, regr_avgy, regr_sxx, regr_syy, regr_sxy
+          1:8: aggregate array_agg does not slide from row to row
+            use HOP(…) with GROUP BY
         first_value(value) RESPECT NULLS OVER (ORDER BY ts)
           1:27: aggregates leave out nulls
             leave out RESPECT NULLS
@@ -652,4 +652,26 @@ fn window_functions_say_how_they_are_written() {
                 it has none: pass one on unchanged from a source or from a windowed query
         "#]],
     );
+}
+
+#[test]
+fn aggregates_that_need_a_whole_window_do_not_stand_before_over() {
+    let over = "OVER (PARTITION BY sensor ORDER BY ts RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW)";
+    let calls = ["twa(value)", "slope(value)", "corr(value, n)", "string_agg(sensor, ',')"];
+    let told = calls.map(|call| format!("{call}\n{}", refused(&format!("SELECT {call} {over} AS a FROM readings"))));
+    expect![[r#"
+        twa(value)
+        1:8: twa does not slide from row to row
+          use HOP(…) with GROUP BY, or one of: count, sum, avg, min, max, stddev, stddev_pop, var, var_pop, first_value, last_value
+        slope(value)
+        1:8: slope does not slide from row to row
+          use HOP(…) with GROUP BY, or one of: count, sum, avg, min, max, stddev, stddev_pop, var, var_pop, first_value, last_value
+        corr(value, n)
+        1:8: corr does not slide from row to row
+          use HOP(…) with GROUP BY, or one of: count, sum, avg, min, max, stddev, stddev_pop, var, var_pop, first_value, last_value
+        string_agg(sensor, ',')
+        1:8: aggregate string_agg does not slide from row to row
+          use HOP(…) with GROUP BY
+    "#]]
+    .assert_eq(&told.join(""));
 }
