@@ -87,6 +87,7 @@ pub(crate) enum Cell<'a> {
 }
 
 /// Checks a value against the type of its field.
+#[inline]
 pub(super) fn cell<'a>(field: &Field, scalar: Scalar<'a>) -> Result<Cell<'a>, Fault> {
     Ok(match (field.kind, scalar) {
         (_, Scalar::Null) => Cell::Missing,

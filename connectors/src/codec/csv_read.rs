@@ -45,7 +45,7 @@ impl CsvLines {
     #[inline]
     pub(crate) fn plain(&self, bytes: &[u8], columns: &mut Columns<'_>) -> Option<usize> {
         let row = columns.rows();
-        let end = if self.numbers_end { self.values(bytes, columns) } else { None };
+        let end = if self.numbers_end { self.row(bytes, columns) } else { None };
         match end {
             Some(_) => columns.row_is_whole(),
             None => columns.truncate(row),
@@ -53,7 +53,7 @@ impl CsvLines {
         end
     }
 
-    fn values(&self, bytes: &[u8], columns: &mut Columns<'_>) -> Option<usize> {
+    fn row(&self, bytes: &[u8], columns: &mut Columns<'_>) -> Option<usize> {
         let mut at = 0;
         for (n, place) in self.places.iter().enumerate() {
             if n > 0 {
@@ -96,7 +96,7 @@ impl CsvLines {
         Some((bytes.get(..len)?, len))
     }
 
-    /// Takes one line apart; how many values it has. They are at [`CsvLines::value`] then.
+    /// Takes one line apart; how many values it has.
     ///
     /// # Errors
     /// It is more than one line.
@@ -133,6 +133,16 @@ impl CsvLines {
         }
     }
 
+    /// The `count` values of the line that was taken apart.
+    pub(crate) fn values(&self, count: usize) -> impl Iterator<Item = &str> {
+        let mut from = 0;
+        self.ends.iter().take(count).map(move |end| {
+            let value = self.text.get(std::mem::replace(&mut from, *end)..*end);
+            // Cut at delimiters, which are ASCII, so this is UTF-8 again.
+            value.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+        })
+    }
+
     /// Adds the row that was taken apart into `count` values; those behind them are missing.
     ///
     /// # Errors
@@ -140,14 +150,10 @@ impl CsvLines {
     pub(crate) fn careful(&self, count: usize, fields: &[Field], columns: &mut Columns<'_>) -> Result<(), Fault> {
         let mut cells = Vec::with_capacity(fields.len());
         cells.resize_with(fields.len(), Cell::default);
-        let mut from = 0;
-        for (place, end) in self.places.iter().zip(self.ends.iter().take(count)) {
-            // Cut at delimiters, which are ASCII, so this is UTF-8 again.
-            let value = self.text.get(from..*end).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        for (place, value) in self.places.iter().zip(self.values(count)) {
             if let Some((field, cell)) = place.and_then(|n| Some((fields.get(n)?, cells.get_mut(n)?))) {
                 *cell = value_of(field, value)?;
             }
-            from = *end;
         }
         columns.push(&mut cells)
     }

@@ -278,6 +278,7 @@ struct Value<'w, 'r, 'a> {
 }
 
 impl<'a> Value<'_, '_, 'a> {
+    #[inline]
     fn take<E: serde::de::Error>(self, scalar: Scalar<'a>) -> Result<(), E> {
         let (Some(field), Some(place)) = (self.row.fields.get(self.n), self.row.cells.get_mut(self.n)) else {
             return Err(E::custom("no such field"));

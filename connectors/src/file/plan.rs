@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, Cursor};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, StringArray};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use lineside_model::options::did_you_mean;
 use lineside_model::{Error, Problem, Problems, Result};
@@ -22,7 +21,7 @@ use super::reader::{cannot_open, text_input};
 use super::text::{Syntax, header, read_error};
 use super::{parquet, paths, records};
 use crate::PlanContext;
-use crate::codec::FieldType;
+use crate::codec::{CsvLines, FieldType};
 
 /// How many lines are looked at to find the types of columns.
 const LOOK_LEN: usize = 1_000;
@@ -267,19 +266,14 @@ fn look(path: &Path, format: ReadFormat, names: Option<&[String]>) -> Result<Vec
 
 /// The types of CSV columns: the narrowest that all fields of the sample fit. Lines of another length say nothing.
 fn look_at_csv(names: &[String], sample: &[u8], delimiter: u8) -> Vec<DataType> {
-    let all_text = Schema::new(
-        names.iter().map(|name| arrow::datatypes::Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>(),
-    );
-    let all_text = Arc::new(all_text);
+    let mut lines = CsvLines::new(delimiter, vec![None; names.len()]);
     let mut seen = vec![Seen::default(); names.len()];
-    for line in sample.split_inclusive(|byte| *byte == b'\n') {
-        let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&all_text)).with_delimiter(delimiter);
-        let Ok(reader) = reader.build(Cursor::new(line)) else { continue };
-        for rows in reader.map_while(std::result::Result::ok) {
-            for (seen, column) in seen.iter_mut().zip(rows.columns()) {
-                let Some(texts) = column.as_any().downcast_ref::<StringArray>() else { continue };
-                texts.iter().flatten().for_each(|text| seen.note(text));
-            }
+    for line in sample.split_inclusive(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
+        if let Ok(count) = lines.split(line)
+            && count == names.len()
+        {
+            let values = lines.values(count).zip(&mut seen).filter(|(value, _)| !value.is_empty());
+            values.for_each(|(value, seen)| seen.note(value));
         }
     }
     seen.into_iter().map(|seen| seen.data_type()).collect()
