@@ -5,12 +5,14 @@
 //! time, each when the watermark has passed it. A reading that comes later is counted as late, one without event time as
 //! `no_time`; one of bad quality takes part unless the query leaves it out.
 //!
-//! Aggregates slide with their [`Frame`]; anything else is a [`SeriesFunction`], whose file tells how to add one.
+//! Aggregates slide with their [`Frame`]; anything else is a [`SeriesFunction`], whose file tells how to add one. Ranks
+//! within windows are another operator: [`rank`].
 
 mod column;
 mod frame;
 mod lag;
 mod operator;
+pub mod rank;
 mod row_number;
 mod series_function;
 mod slide;
@@ -131,6 +133,11 @@ impl OverFunction {
     /// How many columns it reads of each row.
     pub fn arguments(&self) -> usize {
         self.reads.len()
+    }
+
+    /// Whether a key is forgotten some time after its last row.
+    pub fn forgets(&self) -> bool {
+        self.forgets_after.is_some()
     }
 
     /// The type of what it gives.

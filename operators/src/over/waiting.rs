@@ -13,8 +13,9 @@ use lineside_model::{Result, Timestamp};
 use crate::in_order::InOrder;
 
 /// So many batches may be held beyond one for each [`ROWS_MIN`] rows.
-const BATCHES_SPARE: usize = 64;
-const ROWS_MIN: usize = 16;
+pub(super) const BATCHES_SPARE: usize = 64;
+/// See [`BATCHES_SPARE`].
+pub(super) const ROWS_MIN: usize = 16;
 /// So many rows may be held beyond four for each row that waits.
 const ROWS_SPARE: usize = 8192;
 /// The most rows of a batch that is put together.
@@ -176,7 +177,12 @@ pub(super) struct Picked<'a> {
     at: Vec<(usize, usize)>,
 }
 
-impl Picked<'_> {
+impl<'a> Picked<'a> {
+    /// Rows, each by the number of its batch and its place in it.
+    pub(super) fn of(held: Vec<&'a Held>, at: Vec<(usize, usize)>) -> Self {
+        Self { held, at }
+    }
+
     /// Hands the rows on in batches, each with the first `width` of its columns. They are as large as they may be: a dictionary has
     /// no more words than its keys can count, so where rows do not fit into one batch they are halved.
     pub(super) fn each(

@@ -49,6 +49,7 @@ fn more_subjects() -> Vec<(&'static str, PlannedOperator)> {
     .map(|(kind, options)| (kind, plan(kind, options, LOOPS).expect("the options are right")))
     .into_iter()
     .chain(crate::over::subjects())
+    .chain(crate::rank::subjects())
     .collect()
 }
 

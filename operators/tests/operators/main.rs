@@ -13,6 +13,7 @@ mod kit;
 mod laws;
 mod over;
 mod pid;
+mod rank;
 mod rate;
 mod resample;
 mod spc;

@@ -176,7 +176,7 @@ fn what_cannot_be_planned_is_told() {
     let wrong = wrong.map(|function| told(function.expect_err("it is wrong")) + "\n");
     expect![[r#"
         sum does not work on Utf8 (use a column of numbers, or CAST(… AS DOUBLE))
-        percentile_cont does not slide from row to row (use HOP(…) with GROUP BY, or one of: count, sum, avg, min, max, stddev, stddev_pop, first_value, last_value)
+        percentile_cont does not slide from row to row (use HOP(…) with GROUP BY, or one of: count, sum, avg, min, max, stddev, stddev_pop, var, var_pop, first_value, last_value)
         a frame of 1000001 rows is too long, at most 1000000 are kept (take a shorter frame, or HOP(…) with GROUP BY)
         lag does not work on Binary (use a column of numbers, text, booleans, dates or timestamps, or CAST it to one)
         lag reaches 1000001 rows back, at most 1000000 are kept (join the stream with itself by time, or take fewer rows)

@@ -17,6 +17,7 @@ use super::expression::{Expressions, Program};
 use super::join::uses;
 use super::keyed::KeyedNode;
 use super::quality::names_quality;
+use super::rank::RankStep;
 use super::relation::{Relation, Window, edges, unused, with_edges};
 use super::text::SqlText;
 use super::window::{Cut, WINDOW_END, WINDOW_START, WindowNode};
@@ -31,6 +32,8 @@ pub(super) struct Lowering<'a> {
     pub(super) text: &'a SqlText,
     tables: &'a [Table],
     pub(super) steps: Vec<Step>,
+    /// Ranks within windows, which a condition that follows may limit.
+    pub(super) ranks: Vec<RankStep>,
     /// How many nodes of the plan use a column of this name: a join keeps those that others use.
     pub(super) used: BTreeMap<String, usize>,
     /// What is wished of the steps beside the rows of the query.
@@ -39,7 +42,7 @@ pub(super) struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     pub(super) fn new(text: &'a SqlText, tables: &'a [Table], wish: Wish) -> Self {
-        Self { text, tables, steps: Vec::new(), used: BTreeMap::new(), wish }
+        Self { text, tables, steps: Vec::new(), ranks: Vec::new(), used: BTreeMap::new(), wish }
     }
 
     /// Lowers a whole query. Its output has the columns of the plan.
@@ -83,6 +86,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Filter(filter) => {
                 let mut relation = self.relation(&filter.input)?;
                 let predicate = self.resolve(&relation, &filter.predicate, filter.input.schema())?;
+                self.limit_ranks(&relation, &predicate)?;
                 relation.filter = Some(match relation.filter.take() {
                     Some(first) => first.and(predicate),
                     None => predicate,

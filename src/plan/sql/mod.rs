@@ -26,6 +26,7 @@ mod lower;
 mod over;
 mod plant_aggregate;
 mod quality;
+mod rank;
 mod refuse;
 mod relation;
 mod series;

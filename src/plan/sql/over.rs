@@ -2,13 +2,14 @@
 //! becomes one operator. Keys and arguments are computed by a step before it where they are not columns already.
 
 use arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{NullTreatment, Sort, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
     self, Expr, ExprSchemable, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, cast, lit,
     when,
 };
 use lineside_model::{Problem, Span};
+use lineside_operators::over::rank::RankFunction;
 use lineside_operators::over::{self, Frame, OverColumn, OverFunction, OverSpec};
 use lineside_operators::window::AggregateFunction;
 
@@ -16,15 +17,23 @@ use super::expression::{simplify, sql_of};
 use super::interval::span_of;
 use super::lower::{Lowering, names_of};
 use super::quality::Trust;
+use super::rank::is_rank;
 use super::relation::{Relation, column, unused};
 use super::series::{self, Call};
 
 /// A function before `OVER`, over the columns that the relation reads.
-struct OverCall {
+pub(super) struct OverCall {
     /// Its name in the text, for error messages.
-    word: String,
-    params: WindowFunctionParams,
-    fun: WindowFunctionDefinition,
+    pub(super) word: String,
+    pub(super) params: WindowFunctionParams,
+    pub(super) fun: WindowFunctionDefinition,
+}
+
+/// The columns of a relation as they are found in the input of a step.
+pub(super) struct Before {
+    pub(super) columns: Vec<Expr>,
+    /// How many columns of the input, the first ones, hold them.
+    pub(super) passed_on: usize,
 }
 
 /// A function that was checked, and the expressions it is given.
@@ -49,14 +58,23 @@ impl Lowering<'_> {
         let calls = node.window_expr.iter().map(|expr| self.over_call(expr, node, &relation));
         let calls = calls.collect::<Result<Vec<_>, _>>()?;
         let Some(first) = calls.first() else { return Ok(relation) };
+        if is_rank(&calls, &relation) {
+            return self.rank(node, relation, &calls);
+        }
         self.check_order(first, &relation)?;
         let keys = first.params.partition_by.clone();
         let trust = Trust::of(&relation, node.input.schema(), &keys, self.wish.quality);
         let planned = calls.iter().map(|call| self.planned(call, &relation, trust.as_ref()));
         let planned = planned.collect::<Result<Vec<_>, _>>()?;
-        let time = first.params.order_by.first().map(|sort| sort.expr.clone());
+        let Some(time) = first.params.order_by.first().map(|sort| sort.expr.clone()) else { return Ok(relation) };
+        let window = keys.iter().any(|key| relation.time(key).is_some());
+        if let Some(call) = planned.iter().find(|call| window && !call.function.forgets()) {
+            let message = format!("{} would be kept for every window for ever", call.name);
+            let hint = "leave the window out of PARTITION BY, or give a frame of time";
+            return Err(self.text.at_word(&call.word, message).hint(hint));
+        }
         let careful = planned.iter().filter(|call| call.trusted).map(|call| call.name.clone()).collect::<Vec<_>>();
-        let over = self.over_step(node, relation, keys, time, planned)?;
+        let over = self.over_step(node, relation, &keys, &time, &planned)?;
         if let (Some(trust), false, Some(step)) = (trust, careful.is_empty(), self.steps.last_mut()) {
             step.operator.explain.push(trust.told(&careful));
         }
@@ -121,6 +139,11 @@ impl Lowering<'_> {
                 let message = format!("{word} OVER goes by event time alone; rows of one time go in order of arrival");
                 Err(problem(message).hint(format!("write ORDER BY {time} and nothing more")))
             }
+            _ if RankFunction::from_name(call.fun.name()).is_some() => {
+                let message = format!("{word} compares rows of a window with each other, and its partition has none");
+                let hint = "write OVER (PARTITION BY window_start, window_end ORDER BY …) over a windowed query";
+                Err(problem(message).hint(hint))
+            }
             _ => {
                 let message =
                     format!("{word} OVER goes in the order of event time, no other order of a stream is ever complete");
@@ -140,10 +163,14 @@ impl Lowering<'_> {
         if !is_aggregate && !["first_value", "last_value"].contains(&fun.name()) {
             let (message, hint) = match fun.name() {
                 "lead" => ("looks at rows that are still to come", "compare a row with the one before it: lag(value)"),
-                "rank" | "dense_rank" | "percent_rank" | "cume_dist" | "ntile" => {
-                    ("compares a row with all others, and a stream is never complete", "aggregate by a window")
-                }
-                _ => ("is not built for streams", "there are lag, row_number and the aggregates"),
+                "rank" | "dense_rank" => (
+                    "compares a row with all others, and a stream is never complete",
+                    "PARTITION BY window_start, window_end of a windowed query",
+                ),
+                _ => (
+                    "is not built for streams",
+                    "there are lag, row_number, rank and dense_rank within windows, and the aggregates",
+                ),
             };
             return Err(self.text.at_word(word, format!("{word} {message}")).hint(hint));
         }
@@ -259,43 +286,56 @@ impl Lowering<'_> {
         }
     }
 
-    /// The operator over what it needs: the columns read as they are if that will do, otherwise a step that computes them.
+    /// A relation in which each of these expressions is a column, and their places: what is read as it is if that will do,
+    /// otherwise a step that computes them behind the columns of the relation.
+    pub(super) fn computed(
+        &mut self,
+        schema: &DFSchema,
+        mut relation: Relation,
+        wanted: &[Expr],
+    ) -> Result<(Relation, Before, Vec<usize>), Problem> {
+        let plain = wanted.iter().map(|expr| relation.plain(expr)).collect::<Option<Vec<_>>>();
+        if let Some(places) = plain.filter(|_| relation.filter.is_none()) {
+            let before = Before { columns: relation.columns.clone(), passed_on: relation.schema.fields().len() };
+            return Ok((relation, before, places));
+        }
+        let mut names = names_of(schema);
+        let passed_on = names.len();
+        let mut places = Vec::with_capacity(wanted.len());
+        for expr in wanted {
+            places.push(relation.columns.iter().position(|known| known == expr).unwrap_or_else(|| {
+                relation.columns.push(expr.clone());
+                names.push(unused("argument", |name| names.iter().any(|taken| taken == name)));
+                relation.columns.len() - 1
+            }));
+        }
+        let relation = self.step("prepare", relation, &names)?;
+        let columns = names[..passed_on].iter().map(|name| column(name)).collect();
+        Ok((relation, Before { columns, passed_on }, places))
+    }
+
+    /// The operator of aggregates and functions of a series.
     fn over_step(
         &mut self,
         node: &logical_expr::Window,
-        mut relation: Relation,
-        keys: Vec<Expr>,
-        time: Option<Expr>,
-        planned: Vec<Planned>,
+        relation: Relation,
+        keys: &[Expr],
+        time: &Expr,
+        planned: &[Planned],
     ) -> Result<Relation, Problem> {
-        let wanted = planned.iter().flat_map(|call| &call.arguments).chain(&keys).chain(&time);
-        let plain = wanted.clone().all(|expr| relation.plain(expr).is_some()) && relation.filter.is_none();
-        let passed_on = if plain { relation.schema.fields().len() } else { relation.columns.len() };
-        let resolve_in = if plain {
-            relation.schema.fields().iter().map(|field| column(field.name())).collect::<Vec<_>>()
-        } else {
-            let mut names = names_of(node.input.schema());
-            let mut columns = relation.columns.clone();
-            for expr in wanted {
-                if !columns.contains(expr) {
-                    columns.push(expr.clone());
-                    names.push(unused("argument", |name| names.iter().any(|taken| taken == name)));
-                }
-            }
-            relation.columns = columns.clone();
-            relation = self.step("prepare", relation, &names)?;
-            columns
-        };
-        let place = |expr: &Expr| resolve_in.iter().position(|known| known == expr).unwrap_or_default();
+        let arguments = planned.iter().flat_map(|call| &call.arguments);
+        let wanted = [time].into_iter().chain(keys).chain(arguments).cloned().collect::<Vec<_>>();
+        let (relation, before, places) = self.computed(node.input.schema(), relation, &wanted)?;
+        let passed_on = before.passed_on;
+        let (time, keys) = (places[0], places[1..=keys.len()].to_vec());
+        let mut arguments = places[1 + keys.len()..].iter().copied();
         let name_of = |place: usize| relation.schema.field(place).name().clone();
-        let time = time.as_ref().map(place).unwrap_or_default();
-        let keys = keys.iter().map(place).collect::<Vec<_>>();
         let mut taken = relation.schema.fields()[..passed_on].iter().map(|f| f.name().clone()).collect::<Vec<_>>();
         let mut columns = Vec::with_capacity(planned.len());
-        for call in &planned {
+        for call in planned {
             let name = unused(&call.name, |name| taken.iter().any(|t| t == name));
             taken.push(name.clone());
-            let arguments = call.arguments.iter().map(place).collect();
+            let arguments = arguments.by_ref().take(call.arguments.len()).collect();
             columns.push(OverColumn { name, function: call.function.clone(), arguments });
         }
         let parts = match keys.as_slice() {
@@ -313,7 +353,6 @@ impl Lowering<'_> {
         })?;
         operator.explain.insert(0, explain);
         let lineage = taken[..passed_on].iter().map(|name| (name.clone(), name.clone())).collect();
-        let before = if plain { Some(relation.columns) } else { None };
         let mut added = self.push("over", vec![relation.input], operator, vec![lineage]);
         let types = added.df_schema().map_err(|e| self.text.planning(&e))?;
         let results = taken[passed_on..].iter().zip(&node.schema.fields()[node.input.schema().fields().len()..]);
@@ -321,8 +360,7 @@ impl Lowering<'_> {
             Ok(found) if found != *planned.data_type() => cast(column(name), planned.data_type().clone()),
             _ => column(name),
         });
-        let passed_on = before.unwrap_or_else(|| taken[..passed_on].iter().map(|name| column(name)).collect());
-        added.columns = passed_on.into_iter().chain(results).collect();
+        added.columns = before.columns.into_iter().chain(results).collect();
         Ok(added)
     }
 

@@ -133,14 +133,14 @@ fn keys_arguments_and_filters_are_expressions() {
     expect![[r#"
         prepare reads readings
           where n < 7
-          select ts, sensor, value, n, CASE WHEN (n > 1) THEN (value * 2.0) END AS argument, CASE WHEN (value > 4.0) THEN 1 END AS argument_2, upper(sensor) AS argument_3
+          select ts, sensor, value, n, upper(sensor) AS argument, CASE WHEN (n > 1) THEN (value * 2.0) END AS argument_2, CASE WHEN (value > 4.0) THEN 1 END AS argument_3
         over reads prepare
-          partition by argument_3 order by ts: sum(value * 2.0 where n > 1) over all rows so far, count(* where value > 4.0) over all rows so far
+          partition by argument order by ts: sum(value * 2.0 where n > 1) over all rows so far, count(* where value > 4.0) over all rows so far
           rows in the order of ts, each put out when the watermark has passed it
           rows behind the watermark are dropped and counted as late
           state: the rows that wait for the watermark
-          state of sum(value * 2.0 where n > 1) for each argument_3: one running value
-          state of count(* where value > 4.0) for each argument_3: one running value
+          state of sum(value * 2.0 where n > 1) for each argument: one running value
+          state of count(* where value > 4.0) for each argument: one running value
           at most 1000000 keys, which are never forgotten; rows of others are dropped as too_many_keys
         select reads over
           select upper(sensor) AS s, ts, sum(value * 2.0 where n > 1) + 1.0 AS twice, count(* where value > 4.0) AS high
@@ -266,4 +266,154 @@ fn a_row_belongs_to_one_worker_by_the_keys_of_all_its_functions() {
     expect![[r#"[("over", Some(["sensor"])), ("over_2", Some(["sensor", "n"])), ("select", Some([]))]"#]]
         .assert_eq(&format!("{keys:?}"));
     assert!(plan.steps[1].lineage[0].contains(&("sensor".to_owned(), "sensor".to_owned())));
+}
+
+/// The means of sensors in minutes.
+const MEANS: &str = "WITH means AS (SELECT window_start, window_end, sensor, avg(value) AS mean
+    FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE) GROUP BY window_start, window_end, sensor)";
+const LINE: &str = "
+    1s a 10\n2s b 30\n3s c 20\n4s d 30\n5s e -
+    61s d 5\n62s c 6\n63s b 5
+    125s a 1";
+
+#[test]
+fn the_two_best_of_each_window() {
+    let sql = format!(
+        "{MEANS} SELECT window_end, sensor, mean, rn FROM (
+             SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY mean DESC NULLS LAST) AS rn FROM means)
+         WHERE rn <= 2"
+    );
+    expect![[r#"
+        window_end  sensor  mean  rn
+        1m          b       30.0  1
+        1m          d       30.0  2
+        2m          c       6.0   1
+        2m          b       5.0   2
+        3m          a       1.0   1
+        filtered 4
+    "#]]
+    .assert_eq(&run(&sql, LINE));
+    expect![[r#"
+        window reads readings
+          group by window_start, window_end, sensor over ts: avg(value)
+        rank reads window
+          partition by window_start, window_end order by avg(value) DESC: row_number
+          a window's rows are put out when the watermark has passed window_start, window_end
+          rows of windows that were put out are dropped and counted as late
+          state: rows up to row_number 2 of each window_start, window_end, and as many again and 1024 before they are looked through
+        select reads rank
+          where row_number <= 2
+          select window_end, sensor, avg(value) AS mean, row_number AS rn
+        event times: window_end
+    "#]].assert_eq(&explain(&sql));
+    let qualify = format!(
+        "{MEANS} SELECT window_end, sensor, mean, ROW_NUMBER() OVER w AS rn FROM means
+         WINDOW w AS (PARTITION BY window_start, window_end ORDER BY mean DESC NULLS LAST) QUALIFY rn <= 2"
+    );
+    assert_eq!(run(&qualify, LINE), run(&sql, LINE));
+}
+
+#[test]
+fn ranks_of_all_rows_of_a_window_and_of_the_aggregates_of_one_select() {
+    let sql = format!(
+        "{MEANS} SELECT window_end, sensor, rank() OVER w AS r, dense_rank() OVER w AS d, row_number() OVER w AS n
+         FROM means WINDOW w AS (PARTITION BY window_end ORDER BY mean DESC)"
+    );
+    expect![[r#"
+        window_end  sensor  r  d  n
+        1m          e       1  1  1
+        1m          b       2  2  2
+        1m          d       2  2  3
+        1m          c       4  3  4
+        1m          a       5  4  5
+        2m          c       1  1  1
+        2m          b       2  2  2
+        2m          d       2  2  3
+        3m          a       1  1  1
+    "#]]
+    .assert_eq(&run(&sql, LINE));
+    let sql = "SELECT window_end, sensor, max(value) AS hi FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE)
+               GROUP BY window_start, window_end, sensor
+               QUALIFY row_number() OVER (PARTITION BY window_end ORDER BY max(value) DESC NULLS LAST, sensor DESC) = 1";
+    expect![[r#"
+        window_end  sensor  hi
+        1m          d       30.0
+        2m          c       6.0
+        3m          a       1.0
+        filtered 6
+    "#]]
+    .assert_eq(&run(sql, LINE));
+    let sql =
+        "SELECT window_end, sensor, value, rank() OVER (PARTITION BY window_start, window_end ORDER BY value) AS r
+               FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE) QUALIFY r = 1";
+    expect![[r#"
+        window_end  sensor  value  r
+        1m          a       10.0   1
+        2m          d       5.0    1
+        2m          b       5.0    1
+        3m          a       1.0    1
+        filtered 5
+    "#]]
+    .assert_eq(&run(sql, LINE));
+}
+
+#[test]
+fn a_window_of_the_best_of_windows() {
+    let sql = format!(
+        "{MEANS}, best AS (SELECT window_start, window_end, sensor, mean FROM means
+                           QUALIFY row_number() OVER (PARTITION BY window_start, window_end ORDER BY mean DESC) <= 2)
+         SELECT window_end, count(*) AS n, max(mean) AS hi FROM TUMBLE(best, window_start, INTERVAL '2' MINUTE)
+         GROUP BY window_start, window_end"
+    );
+    expect![[r#"
+        window_end  n  hi
+        2m          4  30.0
+        4m          1  1.0
+        filtered 4
+    "#]]
+    .assert_eq(&run(&sql, LINE));
+}
+
+#[test]
+fn windows_are_cut_over_windows_by_any_of_their_times_and_in_any_form() {
+    let minutes = "SELECT window_start, window_end, sensor, sum(n) AS n, count(*) AS rows FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE)
+                   GROUP BY window_start, window_end, sensor";
+    let whole = "SELECT window_start, window_end, sensor, sum(n) AS n, count(*) AS rows FROM TUMBLE(readings, ts, INTERVAL '2' MINUTE)
+                 GROUP BY window_start, window_end, sensor";
+    let by_start = "SELECT window_start, window_end, sensor, sum(n) AS n, CAST(sum(rows) AS BIGINT) AS rows
+                    FROM TUMBLE(minutes, window_start, INTERVAL '2' MINUTE) GROUP BY window_start, window_end, sensor";
+    let expected = run(whole, READINGS);
+    assert_eq!(run(&format!("WITH minutes AS ({minutes}) {by_start}"), READINGS), expected);
+    let renamed = format!(
+        "WITH minutes AS (SELECT window_start AS t, sensor, n, rows FROM ({minutes})) {}",
+        by_start.replace("minutes, window_start", "minutes, t")
+    );
+    assert_eq!(run(&renamed, READINGS), expected);
+    let mut first = Running::new(minutes, &tables());
+    let mut all = tables();
+    all.push(first.as_table("minutes"));
+    let mut second = Running::new(by_start, &all);
+    let mut found = Vec::new();
+    for (n, line) in READINGS.lines().filter(|line| !line.trim().is_empty()).enumerate() {
+        first.feed("readings", &rows(line));
+        let watermark = Timestamp(Span::from_secs([0, 30, 59, 60, 60, 61, 125][n]).micros());
+        for at in if n == 6 { vec![watermark, Timestamp::MAX] } else { vec![watermark] } {
+            first.watermark(at);
+            first.take().iter().for_each(|rows| second.feed("minutes", rows));
+            second.watermark(at);
+            found.extend(second.take());
+        }
+    }
+    assert_eq!(show(&second.as_table("q").schema, &found), expected);
+    // By window_end a minute belongs to the two minutes that its end is in, as in Flink.
+    let by_end =
+        format!("WITH minutes AS ({minutes}) {}", by_start.replace("minutes, window_start", "minutes, window_end"));
+    expect![[r#"
+        window_start  window_end  sensor  n   rows
+        0s            2m          a       4   2
+        0s            2m          b       2   1
+        2m            4m          a       16  3
+        2m            4m          b       6   1
+    "#]]
+    .assert_eq(&run(&by_end, READINGS));
 }

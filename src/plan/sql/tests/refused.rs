@@ -438,6 +438,9 @@ fn over_goes_forward_in_time_and_looks_back() {
         "ntile(4) OVER (ORDER BY ts)",
         "nth_value(value, 2) OVER (ORDER BY ts)",
         "lagg(value) OVER (ORDER BY ts)",
+        "rank() OVER (PARTITION BY sensor ORDER BY value DESC)",
+        "row_number() OVER (PARTITION BY sensor ORDER BY value DESC)",
+        "sum(n) OVER (PARTITION BY ts ORDER BY ts)",
     ];
     let told = calls.map(|call| {
         let told = refused(&format!("SELECT {call} AS a FROM readings"));
@@ -531,16 +534,25 @@ fn over_goes_forward_in_time_and_looks_back() {
             compare a row with the one before it: lag(value)
         rank() OVER (ORDER BY ts)
           1:8: rank compares a row with all others, and a stream is never complete
-            aggregate by a window
+            PARTITION BY window_start, window_end of a windowed query
         ntile(4) OVER (ORDER BY ts)
-          1:8: ntile compares a row with all others, and a stream is never complete
-            aggregate by a window
+          1:8: ntile is not built for streams
+            there are lag, row_number, rank and dense_rank within windows, and the aggregates
         nth_value(value, 2) OVER (ORDER BY ts)
           1:8: nth_value is not built for streams
-            there are lag, row_number and the aggregates
+            there are lag, row_number, rank and dense_rank within windows, and the aggregates
         lagg(value) OVER (ORDER BY ts)
           1:8: there is no function "lagg"
             did you mean "lag"?
+        rank() OVER (PARTITION BY sensor ORDER BY value DESC)
+          1:8: rank compares rows of a window with each other, and its partition has none
+            write OVER (PARTITION BY window_start, window_end ORDER BY …) over a windowed query
+        row_number() OVER (PARTITION BY sensor ORDER BY value DESC)
+          1:8: row_number compares rows of a window with each other, and its partition has none
+            write OVER (PARTITION BY window_start, window_end ORDER BY …) over a windowed query
+        sum(n) OVER (PARTITION BY ts ORDER BY ts)
+          1:8: sum(n) would be kept for every window for ever
+            leave the window out of PARTITION BY, or give a frame of time
     "#]].assert_eq(&told.join(""));
 }
 
