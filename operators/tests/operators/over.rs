@@ -8,6 +8,10 @@ use lineside_operators::aggregate::AggregateFunction::{
     self, Avg, Count, FirstValue, LastValue, Max, Min, StddevPopulation, StddevSample, Sum,
 };
 use lineside_operators::over::{Frame, OverColumn, OverFunction, OverSpec, RowNumber, plan};
+use lineside_operators::signal::control_chart::RuleBroken;
+use lineside_operators::signal::control_rules::RuleSet;
+use lineside_operators::signal::cusum::CusumSide;
+use lineside_operators::signal::{Deadband, Ewma, Hysteresis, Rate};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -48,7 +52,22 @@ pub(crate) fn subjects() -> Vec<(&'static str, PlannedOperator)> {
         ("over three rows", by_sensor(aggregates(Frame::Rows(Some(2)), &all))),
         ("over all so far", by_sensor(aggregates(Frame::Range(None), &all))),
         ("over a series", by_sensor(series)),
+        ("over a signal", by_sensor(signals())),
     ]
+}
+
+/// The functions that follow a signal.
+fn signals() -> Vec<OverColumn> {
+    let functions = [
+        ("on", Hysteresis::new(120.0, 180.0).map(OverFunction::series)),
+        ("calm", Deadband::new(20.0).map(OverFunction::series)),
+        ("rate", Rate::new(Span::from_secs(1)).map(OverFunction::series)),
+        ("mean", Ewma::by_readings(0.3).map(OverFunction::series)),
+        ("fading", Ewma::by_time(Span::from_secs(2)).map(OverFunction::series)),
+        ("high", CusumSide::new(true, 150.0, 5.0, Some(60.0)).map(OverFunction::series)),
+        ("rule", RuleBroken::new(RuleSet::Nelson, 150.0, 20.0).map(OverFunction::series)),
+    ];
+    functions.map(|(name, function)| series(name, function.expect("the constants are right"), &[VALUE])).into()
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Control charts over recorded sensors: the alarms are those of an independent reference, see `tests/data/spc/README.md`.
 
-use std::path::Path;
-
 use lineside_model::{Quality, Span, Timestamp};
 
 use crate::kit::{Row, Seen, batch, plan};
 
-/// The settings of the charts, and what the rows of each say, as `time rule side`.
+/// A recorded sensor, and the settings of its charts.
 struct Trace {
     name: &'static str,
+    readings: &'static str,
+    alarms: &'static str,
     mean: f64,
     sigma: f64,
     /// How late readings of it are at most.
@@ -16,13 +16,25 @@ struct Trace {
 }
 
 const TRACES: [Trace; 2] = [
-    Trace { name: "nab", mean: 85.25, sigma: 7.75, disorder: Span::from_secs(3_600) },
-    Trace { name: "steel", mean: 36.0, sigma: 45.0, disorder: Span::from_secs(86_400) },
+    Trace {
+        name: "nab",
+        readings: include_str!("../data/spc/nab.csv"),
+        alarms: include_str!("../data/spc/nab.alarms.csv"),
+        mean: 85.25,
+        sigma: 7.75,
+        disorder: Span::from_secs(3_600),
+    },
+    Trace {
+        name: "steel",
+        readings: include_str!("../data/spc/steel.csv"),
+        alarms: include_str!("../data/spc/steel.alarms.csv"),
+        mean: 36.0,
+        sigma: 45.0,
+        disorder: Span::from_secs(86_400),
+    },
 ];
 
-fn lines(file: &str) -> Vec<Vec<String>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/spc").join(file);
-    let text = std::fs::read_to_string(file).expect("the file is there");
+fn lines(text: &str) -> Vec<Vec<String>> {
     text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }
 
@@ -33,11 +45,11 @@ impl Trace {
             let value = Some(cells[1].parse().expect("a value"));
             Row { ts, sensor: self.name.to_owned(), value, quality: Quality::Good, received_at: ts }
         };
-        lines(&format!("{}.csv", self.name)).into_iter().map(row).collect()
+        lines(self.readings).into_iter().map(row).collect()
     }
 
     fn expected(&self, chart: &str) -> Vec<String> {
-        let alarms = lines(&format!("{}.alarms.csv", self.name));
+        let alarms = lines(self.alarms);
         let of_chart = alarms.into_iter().filter(|cells| cells[0] == chart);
         of_chart.map(|cells| format!("{} {} {}", cells[1], cells[2], cells[3])).collect()
     }
