@@ -4,6 +4,7 @@
 //! `time`, `on_bad`, and beside them what the connector takes.
 
 use lineside_model::{Problem, Problems, Span};
+use lineside_operators::window::{Early, Emission};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -138,10 +139,43 @@ pub struct QueryOptions {
     pub sql: String,
     /// The name of a table of the rows that come too late for the query's windows, for a sink or another query to read.
     pub late: Option<String>,
+    /// How long after its end a window can still be corrected by rows that come late: then its row comes out again, whole; by
+    /// default "0s".
+    #[serde(default)]
+    pub allowed_lateness: Span,
+    /// When rows of windows come out: "on_close", "changes" (groups of open windows that have changed, after each batch), or
+    /// "every 100ms" (the same, whenever so much time has passed); by default "on_close".
+    pub emit: Option<String>,
     /// Which readings aggregates take where the rows have a quality: "good" only, "usable" (good and uncertain), or "all"; by
     /// default "usable". `count(*)` counts all, and a query that names `quality` itself has its own say.
     #[serde(default)]
     pub quality: QualityOption,
+}
+
+impl QueryOptions {
+    /// When rows of the query's windows come out.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub(crate) fn emission(&self) -> Result<Emission, Problems> {
+        let mut problems = Problems::default();
+        if self.allowed_lateness < Span::ZERO {
+            problems.push(Problem::option("allowed_lateness", "allowed_lateness must not be negative"));
+        }
+        let word = self.emit.as_deref().unwrap_or("on_close");
+        let every = word.strip_prefix("every ").and_then(|span| span.trim().parse::<Span>().ok());
+        let early = match (word, every) {
+            ("on_close", _) => Early::Never,
+            ("changes", _) => Early::Changes,
+            (_, Some(every)) if every >= Span::from_millis(1) => Early::Every(every),
+            _ => {
+                let problem = Problem::option("emit", format!("rows cannot come out \"{word}\""));
+                problems.push(problem.hint("write \"on_close\", \"changes\" or \"every 100ms\", at least every 1ms"));
+                Early::Never
+            }
+        };
+        problems.or(Emission { allowed_lateness: self.allowed_lateness, early })
+    }
 }
 
 /// Which readings aggregates take.

@@ -12,6 +12,7 @@ use lineside_model::schema::TS;
 use lineside_model::{At, Problem, Problems, Span, parse_options};
 use lineside_operators::TimeColumn;
 use lineside_operators::operator::InputRows;
+use lineside_operators::window::Emission;
 use serde_json::Value;
 
 use super::node::{Folder, plan_operator};
@@ -249,12 +250,20 @@ impl<'a> Builder<'a> {
             }
         }
         let options = options.filter(|_| !faulty && !(reads.is_empty() && tables_of(sql).is_err()))?;
-        let wish = Wish { quality: options.quality, whole_rows: options.late.is_some() };
+        let emission = options.emission().map_err(|problems| self.note(object, problems)).ok()?;
+        let wish = Wish { quality: options.quality, emission, whole_rows: options.late.is_some() };
         match plan_query(&object.name, sql, wish, &tables) {
             Ok(planned) => {
                 let first = self.plan.nodes.len();
                 let output = self.push_query(object, planned, &inputs);
                 self.name_late(object, first);
+                if emission != Emission::default()
+                    && !self.plan.nodes[first..].iter().any(|node| node.operator.tells_late)
+                {
+                    let option = if object.text("emit").is_some() { "emit" } else { "allowed_lateness" };
+                    let problem = Problem::option(option, "the query has no windows, so its rows come out at once");
+                    self.note(object, problem.hint("remove it"));
+                }
                 output
             }
             Err(problems) => {

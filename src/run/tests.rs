@@ -383,20 +383,37 @@ fn late_rows_come_whole_and_another_query_reads_them() {
     let at = |second: i64, sensor: &str| (START + second * SECOND, sensor.to_owned());
     line.give(&[at(5, "a"), at(15, "a"), at(3, "b"), at(14, "a"), at(25, "a"), at(2, "b")]);
     line.end();
-    check(&line.reached("late"), &expect![[r#"
+    check(
+        &line.reached("late"),
+        &expect![[r#"
         +----------------------+--------+----------+----------------------+--------+-------+
         | watermark            | reason | late_us  | ts                   | sensor | value |
         +----------------------+--------+----------+----------------------+--------+-------+
         | 2024-01-01T00:00:14Z | late   | 11000000 | 2024-01-01T00:00:03Z | b      | 1.0   |
         | 2024-01-01T00:00:24Z | late   | 22000000 | 2024-01-01T00:00:02Z | b      | 1.0   |
         +----------------------+--------+----------+----------------------+--------+-------+
-    "#]]);
-    check(&line.reached("lateness"), &expect![[r#"
+    "#]],
+    );
+    check(
+        &line.reached("lateness"),
+        &expect![[r#"
         +----------------------+--------+---+----------+
         | window_start         | sensor | n | most     |
         +----------------------+--------+---+----------+
         | 2024-01-01T00:00:00Z | b      | 2 | 22000000 |
         +----------------------+--------+---+----------+
-    "#]]);
+    "#]],
+    );
     assert_eq!(line.late(), Some(2));
+}
+
+#[test]
+fn a_late_row_corrects_its_window_while_the_query_allows_it_and_is_in_the_table_of_late_rows_after() {
+    let below = LATE.replace("late = \"came_late\"", "late = \"came_late\"\nallowed_lateness = \"10s\"");
+    let mut line = Line::new(r#"disorder = "1s""#, &below, |_| {});
+    let at = |second: i64, sensor: &str| (START + second * SECOND, sensor.to_owned());
+    line.give(&[at(5, "a"), at(15, "b"), at(3, "b"), at(16, "a"), at(25, "a"), at(2, "b")]);
+    line.end();
+    check(&line.reached("tops"), &expect![[""]]);
+    check(&line.reached("late"), &expect![[""]]);
 }

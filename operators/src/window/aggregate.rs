@@ -151,12 +151,19 @@ impl WindowAggregate {
 
     /// Puts out the windows of a view before `open`, skipping those without rows.
     fn close(&mut self, n: usize, open: i64, out: &mut dyn Emitter) -> Result<()> {
-        let layout = Arc::clone(&self.layout);
-        let planned = &layout.views[n];
+        let left = self.views[n].horizon();
+        let mut view = std::mem::replace(&mut self.views[n], View::new());
+        let told = self.put_out(&mut view, n, open, out);
+        self.views[n] = view;
+        told?;
+        self.leave(n, left)
+    }
+
+    /// The rows of the windows of a view before `open`. The slices stay.
+    pub(super) fn put_out(&self, view: &mut View, n: usize, open: i64, out: &mut dyn Emitter) -> Result<()> {
+        let planned = &self.layout.views[n];
         let windows = &planned.windows;
         let merged = Merged { windows, like: &self.empty, wanted: &planned.wanted };
-        let view = &mut self.views[n];
-        let left = view.horizon();
         let mut closed = Output::of_view(n, planned);
         while let Some(window) = view.next_with_rows(&self.slices, windows)
             && window < open
@@ -181,8 +188,7 @@ impl WindowAggregate {
         if open > view.next() {
             view.closed_before(open, windows);
         }
-        closed.flush(self.keys.as_ref(), out)?;
-        self.leave(n, left)
+        closed.flush(self.keys.as_ref(), out)
     }
 
     /// Rids the slices from `left` on of what only the closed windows of a view needed: those that no other view needs are
@@ -220,10 +226,10 @@ impl WindowAggregate {
         (0..self.empty.len()).map(|n| open.iter().any(|wanted| wanted[n])).collect()
     }
 
-    /// Forgets keys that are in no open window, once they are more than half of all.
-    fn forget(&mut self) -> Result<()> {
+    /// Forgets keys that are in no open window, once they are more than half of all; says whether the numbers are new ones.
+    pub(super) fn forget(&mut self) -> Result<bool> {
         if self.keys.len() <= 2 * self.entries + KEYS_SPARE {
-            return Ok(());
+            return Ok(false);
         }
         let mut map = vec![0; self.keys.len()];
         self.slices.values().flat_map(Slice::keys).for_each(|id| map[id as usize] = 1);
@@ -234,7 +240,49 @@ impl WindowAggregate {
         }
         self.slices.values_mut().for_each(|slice| slice.renumber(&map));
         self.views.iter_mut().for_each(|view| view.sliding = Sliding::new(view.sliding.middle()));
+        Ok(true)
+    }
+
+    /// Closes the windows of all views that the watermark has passed.
+    pub(super) fn close_all(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<()> {
+        let watermark = if watermark == Timestamp::MAX { watermark } else { watermark - self.layout.time_delay };
+        for n in 0..self.views.len() {
+            let open = self.layout.views[n].windows.first_open(watermark);
+            if open > self.views[n].next() {
+                self.close(n, open, out)?;
+            }
+        }
         Ok(())
+    }
+
+    /// The batch that was taken last: its runs, and the number of each row's key.
+    pub(super) fn latest(&self) -> (&[Run], &[u32]) {
+        (&self.scratch.runs, &self.scratch.ids)
+    }
+
+    /// The slices that are held, by their start.
+    pub(super) fn slices(&self) -> &BTreeMap<i64, Slice> {
+        &self.slices
+    }
+
+    /// The first view.
+    pub(super) fn view(&self) -> &View {
+        &self.views[0]
+    }
+
+    /// The partials that are kept, empty.
+    pub(super) fn empty(&self) -> &[Box<dyn Partial>] {
+        &self.empty
+    }
+
+    /// The keys by their numbers.
+    pub(super) fn interned(&self) -> &dyn Keys {
+        self.keys.as_ref()
+    }
+
+    /// How many keys have numbers.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.len()
     }
 }
 
@@ -290,14 +338,9 @@ impl Operator for WindowAggregate {
     }
 
     fn advance(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<()> {
-        let watermark = if watermark == Timestamp::MAX { watermark } else { watermark - self.layout.time_delay };
-        for n in 0..self.views.len() {
-            let open = self.layout.views[n].windows.first_open(watermark);
-            if open > self.views[n].next() {
-                self.close(n, open, out)?;
-            }
-        }
-        self.forget()
+        self.close_all(watermark, out)?;
+        self.forget()?;
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<Snapshot> {

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondArray};
-use arrow::compute::{cast, concat};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringBuilder, TimestampMicrosecondArray};
+use arrow::compute::{cast, concat, filter};
 use arrow::datatypes::{DataType, SchemaRef};
 use lineside_model::Result;
 
@@ -56,8 +56,29 @@ impl Output {
     /// Adds a closed window of a view.
     pub(super) fn push(&mut self, window: i64, slice: &Slice, view: &ViewLayout) -> Result<()> {
         let (keys, columns) = slice.emit(&view.results)?;
+        self.add(window, &keys, columns, view);
+        Ok(())
+    }
+
+    /// Adds those groups of a window whose number is wanted.
+    pub(super) fn push_some(
+        &mut self,
+        window: i64,
+        slice: &Slice,
+        view: &ViewLayout,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Result<()> {
+        let (keys, columns) = slice.emit(&view.results)?;
+        let mask = keys.iter().map(|key| Some(wanted(*key))).collect::<BooleanArray>();
+        let columns = columns.iter().map(|column| filter(column, &mask)).collect::<std::result::Result<_, _>>()?;
+        let keys = keys.into_iter().filter(|key| wanted(*key)).collect::<Vec<_>>();
+        self.add(window, &keys, columns, view);
+        Ok(())
+    }
+
+    fn add(&mut self, window: i64, keys: &[u32], columns: Vec<ArrayRef>, view: &ViewLayout) {
         let bounds = view.windows.bounds(window);
-        self.ids.extend_from_slice(&keys);
+        self.ids.extend_from_slice(keys);
         self.starts.resize(self.ids.len(), bounds.start);
         self.ends.resize(self.ids.len(), bounds.end);
         if let Some(names) = &mut self.names {
@@ -67,7 +88,6 @@ impl Output {
         for (pieces, column) in self.aggregates.iter_mut().zip(columns) {
             pieces.push(column);
         }
-        Ok(())
     }
 
     /// Adds closed windows of one key each, with their results.

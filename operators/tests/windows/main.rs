@@ -2,6 +2,7 @@
 
 mod calendars;
 mod definition;
+mod early;
 mod external;
 mod keyed;
 mod over_time;
@@ -106,7 +107,7 @@ fn by_sensor(kind: WindowKind, functions: &[AggregateFunction]) -> WindowSpec {
     WindowSpec { kind, time: TS, time_delay: Span::ZERO, keys: vec![SENSOR], aggregates: aggregates(functions) }
 }
 
-/// Runs a script: `seconds sensor value` is a reading (`-` is null), `watermark seconds` a watermark, `restart` a snapshot that
+/// Runs a script: `seconds sensor value` is a reading (`-` is null), `watermark seconds` a watermark, `tick seconds` the clock, `restart` a snapshot that
 /// a fresh operator takes over, `end` the end of the input. The answer has what each line brought about.
 #[expect(clippy::needless_pass_by_value, reason = "an expectation reads best in the call")]
 fn check(spec: WindowSpec, script: &str, expected: Expect) {
@@ -120,6 +121,10 @@ fn check_planned(planned: &PlannedOperator, script: &str, expected: &Expect) {
         let mut out = Kept::default();
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             ["watermark", time] => operator.advance(Timestamp(secs(time)), &mut out).expect("advances"),
+            ["tick", time] if operator.wake_at().is_some_and(|at| at <= Timestamp(secs(time))) => {
+                operator.tick(Timestamp(secs(time)), &mut out).expect("ticks");
+            }
+            ["tick", _] => {}
             ["end"] => operator.advance(Timestamp::MAX, &mut out).expect("ends"),
             ["restart"] => operator = restarted(planned, operator.as_ref()),
             [time, sensor, value] => {

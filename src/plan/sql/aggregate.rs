@@ -3,7 +3,7 @@
 use datafusion::logical_expr::{self, Expr, ExprSchemable, cast};
 use lineside_model::{Problem, Span};
 use lineside_operators::window::keyed::{self, KeyedSpec};
-use lineside_operators::window::{self, AggregateSpec, WindowKind, WindowSpec, result_type};
+use lineside_operators::window::{self, AggregateSpec, Emission, WindowKind, WindowSpec, result_type};
 
 use super::StepInput;
 use super::aggregate_call::{Aggregated, Arguments};
@@ -179,7 +179,13 @@ impl Lowering<'_> {
             Windows::Cut(cut) => {
                 let kind = kind(*cut);
                 let spec = WindowSpec { kind, time, time_delay: delay, keys: keyed_by, aggregates: specs };
-                window::plan(spec, &input.schema)
+                window::plan_emitting(spec, &input.schema, self.wish.emission)
+            }
+            Windows::Keyed(_) if self.wish.emission != Emission::default() => {
+                let message = "rows come out early or corrected only of windows that follow from time alone";
+                return Err(
+                    Problem::whole(message).hint("leave out emit and allowed_lateness, or use TUMBLE, HOP or CUMULATE")
+                );
             }
             Windows::Keyed(windows) => {
                 let spec = KeyedSpec {

@@ -42,6 +42,7 @@ use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::Statement;
 use lineside_model::options::did_you_mean;
 use lineside_model::{Problem, Problems, Span};
+use lineside_operators::window::Emission;
 use lineside_operators::{PlannedOperator, TimeColumn};
 
 use crate::config::options::QualityOption;
@@ -99,6 +100,8 @@ pub struct QueryPlan {
 pub struct Wish {
     /// Which readings aggregates take.
     pub quality: QualityOption,
+    /// When rows of windows come out.
+    pub emission: Emission,
     /// Whether steps with windows are to read whole rows and not only the columns they use: late ones are shown whole.
     pub whole_rows: bool,
 }
