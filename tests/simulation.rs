@@ -282,6 +282,55 @@ fn a_query_gives_the_same_rows_alone_as_with_others_that_share_its_slices() {
     }
 }
 
+/// Windows whose edges depend on the rows of each sensor, and windows over those.
+const OF_EACH_SENSOR: &str = r#"
+[query.sessions]
+sql = """SELECT window_start, window_end, sensor, count(*) AS n, sum(value) AS total
+FROM SESSION(press PARTITION BY sensor, ts, INTERVAL '400' MILLISECOND, MAX_SIZE => INTERVAL '3' SECOND)
+GROUP BY window_start, window_end, sensor"""
+
+[query.counts]
+sql = """SELECT window_start, window_end, sensor, median(value) AS middle, max(value) AS high, last_value(value) AS last
+FROM COUNT_WINDOW(press PARTITION BY sensor, ts, 10, 3) GROUP BY window_start, window_end, sensor"""
+
+[query.cycles]
+sql = """SELECT window_start, window_end, sensor, count(*) AS n, sum(value) AS total
+FROM STATE_WINDOW(press PARTITION BY sensor, ts, START => value > 60, STOP => value < 30) WHERE value <> 50
+GROUP BY window_start, window_end, sensor"""
+
+[query.runs]
+sql = """SELECT window_start, sensor, count(*) AS sessions, sum(n) AS n
+FROM TUMBLE(sessions, window_start, INTERVAL '5' SECOND) GROUP BY window_start, sensor"""
+
+[sink.sessions]
+connector = "void"
+input = "sessions"
+[sink.counts]
+connector = "void"
+input = "counts"
+[sink.cycles]
+connector = "void"
+input = "cycles"
+[sink.runs]
+connector = "void"
+input = "runs"
+"#;
+
+#[test]
+fn windows_of_each_sensor_do_not_depend_on_cuts_workers_and_restarts() {
+    let source = PIPELINE.split_once("[source.oven]").expect("the first source comes first").0;
+    let plans = [1, 2, 3].map(|workers| plan_of(&format!("{source}{OF_EACH_SENSOR}"), workers));
+    let expected = simulate(&plans[0], &mut Dice(0), true);
+    assert_eq!(expected.len(), 4, "every sink has rows");
+    assert!(expected.values().all(|rows| rows.len() > 15), "{expected:?}");
+    for seed in 1..=SEEDS / 3 {
+        let mut dice = Dice(seed);
+        let plan = &plans[dice.roll(3)];
+        let got = simulate(plan, &mut dice, false);
+        assert_eq!(got, expected, "seed {seed}, {} workers", plan.workers);
+    }
+}
+
 #[test]
 fn each_query_that_shares_slices_has_books_of_its_own() {
     let plan = plan_of(&overlapping(&OVERLAPPING), 1);

@@ -215,6 +215,8 @@ fn what_is_wrong_is_told_where_it_is() {
     let group = "GROUP BY window_start, window_end, sensor";
     let queries = [
         "SELECT * FROM SESSION(readings PARTITION BY sensor, ts, INTERVAL '1' SECOND)".to_owned(),
+        "SELECT s.n FROM SESSION(readings PARTITION BY sensor, ts, INTERVAL '1' SECOND) s JOIN others o ON s.ts = o.ts".to_owned(),
+        "SELECT avg(n) OVER (ORDER BY ts ROWS 2 PRECEDING) FROM SESSION(readings, ts, INTERVAL '1' SECOND)".to_owned(),
         format!("SELECT count(*) FROM SESSION(readings PARTITION BY sensor, ts) {group}"),
         format!("SELECT count(*) FROM SESSION(readings PARTITION BY sensor, ts, INTERVAL '0' SECOND) {group}"),
         format!("SELECT count(*) FROM SESSION(readings PARTITION BY sensor, ts, 5) {group}"),
@@ -247,6 +249,12 @@ fn what_is_wrong_is_told_where_it_is() {
     expect![[r#"
         SELECT * FROM SESSION(readings PARTITION BY sensor, ts, INTERVAL '1' SECOND)
           1:15: which rows a SESSION has is known when it is over, so it is read through an aggregate
+            GROUP BY window_start, window_end and the PARTITION BY columns
+        SELECT s.n FROM SESSION(readings PARTITION BY sensor, ts, INTERVAL '1' SECOND) s JOIN others o ON s.ts = o.ts
+          1:17: which rows a SESSION has is known when it is over, so it is read through an aggregate
+            GROUP BY window_start, window_end and the PARTITION BY columns
+        SELECT avg(n) OVER (ORDER BY ts ROWS 2 PRECEDING) FROM SESSION(readings, ts, INTERVAL '1' SECOND)
+          1:56: which rows a SESSION has is known when it is over, so it is read through an aggregate
             GROUP BY window_start, window_end and the PARTITION BY columns
         SELECT count(*) FROM SESSION(readings PARTITION BY sensor, ts) GROUP BY window_start, window_end, sensor
           1:22: SESSION needs its argument gap
