@@ -24,7 +24,7 @@ use self::session::Sessions;
 use super::assign::SPAN_LIMIT;
 use super::columns::{Columns, column, edges, names_of};
 use super::{AggregateSpec, OVERLAP_LIMIT, WINDOW_END, WINDOW_START};
-use crate::aggregate::{Shared, keeps};
+use crate::aggregate::{AggregateFunction, Shared, keeps};
 use crate::{Operator, PlannedOperator};
 
 /// How the readings of a key become windows. Columns are counted from 0 in the input.
@@ -85,14 +85,20 @@ pub fn plan(spec: &KeyedSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
     let Columns { key_types, values, aggregates, output } =
         Columns::of(spec.time, edges(), &spec.keys, &spec.aggregates, input, &mut problems);
     let shared = Shared::of(&aggregates, &values);
-    // Dictionaries wait as their words: those of many batches would not fit one.
-    let mut columns = values
-        .into_iter()
-        .map(|(at, data_type)| match data_type {
-            DataType::Dictionary(_, words) => (at, *words),
+    // Dictionaries wait as their words, since those of many batches may not fit one; functions from elsewhere want what they know.
+    let as_it_is = |at: usize| {
+        let reads = |(function, column): &(AggregateFunction, Option<usize>)| {
+            *column == Some(at) && matches!(function, AggregateFunction::External(_))
+        };
+        aggregates.iter().any(reads)
+    };
+    let mut columns = Vec::new();
+    for (n, (at, data_type)) in values.into_iter().enumerate() {
+        columns.push(match data_type {
+            DataType::Dictionary(_, words) if !as_it_is(n) => (at, *words),
             other => (at, other),
-        })
-        .collect::<Vec<_>>();
+        });
+    }
     let (start, stop) = match spec.kind {
         KeyedKind::Condition { start, stop, .. } => (Some(start), stop),
         KeyedKind::Session { .. } | KeyedKind::Count { .. } => (None, None),

@@ -211,11 +211,44 @@ fn windows_are_read_by_other_windows() {
 }
 
 #[test]
+fn every_aggregate_runs_over_windows_of_each_key() {
+    let sql =
+        "SELECT window_start, sensor, time_weighted_avg(value) AS twa, slope(value) AS slope, count(DISTINCT n) AS d,
+                      median(value) AS md, approx_median(value) AS am, array_agg(n) AS all, mode(n) AS mode,
+                      array_agg(arrow_cast(sensor, 'Dictionary(Int8, Utf8)')) AS words, string_agg(sensor, '-') AS text,
+                      count(arrow_cast(sensor, 'Dictionary(Int8, Utf8)')) FILTER (WHERE n > 2) AS some,
+                      last_value(arrow_cast(sensor, 'Dictionary(Int8, Utf8)')) AS word
+               FROM SOME_WINDOW GROUP BY window_start, window_end, sensor";
+    let over = |window: &str| run(&sql.replace("SOME_WINDOW", window), READINGS);
+    expect![[r#"
+        window_start  sensor  twa     slope                d  md   am   all           mode  words         text     some  word
+        3s            b       5.0     0.14814814814814814  2  7.0  7.0  [3, 7]        3     [b, b]        b-b      2     b
+        0s            a       15.875  -0.0778677815521296  4  6.5  6.5  [2, 1, 5, 4]  1     [a, a, a, a]  a-a-a-a  2     a
+        1m11s         b       -       -                    1  -    -    [6]           6     [b]           b        1     b
+    "#]].assert_eq(&over("SESSION(readings PARTITION BY sensor, ts, INTERVAL '30' SECOND)"));
+    expect![[r#"
+        window_start  sensor  twa   slope                d  md    am    all        mode  words      text   some  word
+        0s            a       6.25  1.5733944954128443   3  10.0  10.0  [2, 1, 5]  1     [a, a, a]  a-a-a  1     a
+        5s            a       18.0  -0.3163265306122449  3  10.0  10.0  [1, 5, 4]  1     [a, a, a]  a-a-a  2     a
+        3s            b       5.0   0.14814814814814814  3  7.0   7.0   [3, 7, 6]  3     [b, b, b]  b-b-b  3     b
+    "#]]
+    .assert_eq(&over("COUNT_WINDOW(readings PARTITION BY sensor, ts, 3, 1)"));
+    expect![[r#"
+        window_start  sensor  twa   slope                d  md    am    all        mode  words      text   some  word
+        0s            a       6.25  1.573394495412844    3  10.0  10.0  [2, 1, 5]  1     [a, a, a]  a-a-a  1     a
+        3s            b       5.0   0.14814814814814814  2  7.0   7.0   [3, 7]     3     [b, b]     b-b    2     b
+        filtered 1
+    "#]]
+    .assert_eq(&over("STATE_WINDOW(readings PARTITION BY sensor, ts, START => n < 5, STOP => n > 4)"));
+}
+
+#[test]
 fn what_is_wrong_is_told_where_it_is() {
     let group = "GROUP BY window_start, window_end, sensor";
     let queries = [
         "SELECT * FROM SESSION(readings PARTITION BY sensor, ts, INTERVAL '1' SECOND)".to_owned(),
-        "SELECT s.n FROM SESSION(readings PARTITION BY sensor, ts, INTERVAL '1' SECOND) s JOIN others o ON s.ts = o.ts".to_owned(),
+        "SELECT s.n FROM SESSION(readings PARTITION BY sensor, ts, INTERVAL '1' SECOND) s JOIN others o ON s.ts = o.ts"
+            .to_owned(),
         "SELECT avg(n) OVER (ORDER BY ts ROWS 2 PRECEDING) FROM SESSION(readings, ts, INTERVAL '1' SECOND)".to_owned(),
         format!("SELECT count(*) FROM SESSION(readings PARTITION BY sensor, ts) {group}"),
         format!("SELECT count(*) FROM SESSION(readings PARTITION BY sensor, ts, INTERVAL '0' SECOND) {group}"),
