@@ -8,8 +8,6 @@ const EXACT: u64 = 1 << 53;
 /// The powers of ten that are doubles, as far as they can follow a point here.
 const TENS: [f64; 19] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
-/// The powers of ten that eight digits can be.
-const WHOLE_TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 /// So many digits are always below 2^63.
 const DIGITS: usize = 18;
 
@@ -50,35 +48,30 @@ pub(super) fn decimal(text: &[u8]) -> Option<(f64, usize)> {
 /// Digits from this place on, written behind those of `n`, and where they end. Wraps around beyond [`DIGITS`].
 #[inline]
 fn run(text: &[u8], mut at: usize, mut n: u64) -> (u64, usize) {
-    // Eight bytes at once: how many digits a number has is hard to foretell, and a loop over them would wait for it.
-    loop {
-        let rest = text.get(at..).unwrap_or_default();
-        let eight = rest.first_chunk::<8>().copied().unwrap_or_else(|| {
-            let mut eight = [0; 8];
-            eight.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            eight
-        });
-        let (read, count) = digits(u64::from_le_bytes(eight));
-        n = n.wrapping_mul(WHOLE_TENS[count]).wrapping_add(read);
-        at += count;
-        if count < 8 {
-            return (n, at);
-        }
+    // Times have eight digits and more: those are read at once.
+    if let Some(eight) = text.get(at..at + 8).and_then(|eight| <[u8; 8]>::try_from(eight).ok())
+        && let Some(read) = eight_digits(u64::from_le_bytes(eight))
+    {
+        n = n.wrapping_mul(100_000_000).wrapping_add(read);
+        at += 8;
     }
+    while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        n = n.wrapping_mul(10).wrapping_add(u64::from(digit));
+        at += 1;
+    }
+    (n, at)
 }
 
-/// The number in the digits that eight bytes of text begin with, the first in the lowest byte, and how many digits it has.
+/// Eight ASCII digits, the first in the lowest byte, as a number: pairs, then fours, then all eight.
 #[inline]
-fn digits(text: u64) -> (u64, usize) {
+fn eight_digits(text: u64) -> Option<u64> {
     let nibbles = text ^ 0x3030_3030_3030_3030;
-    // A byte that is no digit has a high bit here; what it carries into the bytes above it does not matter.
-    let others = (nibbles | nibbles.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0;
-    let count = others.trailing_zeros() / 8;
-    // The digits move up, so that zeros lead; then they are joined as pairs, as fours, and all.
-    let all = nibbles.checked_shl(64 - 8 * count).unwrap_or(0);
-    let pairs = all.wrapping_mul(10).wrapping_add(all >> 8) & 0x00ff_00ff_00ff_00ff;
+    if (nibbles | nibbles.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0 != 0 {
+        return None;
+    }
+    let pairs = nibbles.wrapping_mul(10).wrapping_add(nibbles >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    (fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff, count as usize)
+    Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
 }
 
 #[cfg(test)]
