@@ -125,6 +125,7 @@ pub(crate) fn time_of(unit: TimeUnit, text: &str) -> Option<i64> {
 }
 
 /// So many of a unit since 1970 in microseconds; `None` beyond their range, and for a unit that is text.
+#[inline]
 pub(crate) fn micros(unit: TimeUnit, time: i64) -> Option<i64> {
     match unit {
         TimeUnit::S => time.checked_mul(1_000_000),

@@ -21,7 +21,8 @@ pub(crate) struct CsvLines {
     places: Vec<Option<usize>>,
     /// Whether numbers cannot contain the delimiter, so that reading one finds its end.
     numbers_end: bool,
-    reader: Reader,
+    /// Made when the first line needs it.
+    reader: Option<Box<Reader>>,
     /// The values of one line without their quotes, and where each ends; kept between lines.
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -34,7 +35,7 @@ impl CsvLines {
             delimiter,
             places,
             numbers_end: !delimiter.is_ascii_alphanumeric() && !matches!(delimiter, b'.' | b'+' | b'-' | b'\r' | b'\n'),
-            reader: ReaderBuilder::new().delimiter(delimiter).build(),
+            reader: None,
             text: Vec::new(),
             ends: Vec::new(),
         }
@@ -91,8 +92,7 @@ impl CsvLines {
             let len = memchr::memchr(b'"', inside)?;
             return Some((inside.get(..len)?, len + 2));
         }
-        let ends = |byte: &u8| *byte == self.delimiter || *byte == b'\n' || *byte == b'\r';
-        let len = bytes.iter().position(ends).unwrap_or(bytes.len());
+        let len = memchr::memchr3(self.delimiter, b'\n', b'\r', bytes).unwrap_or(bytes.len());
         Some((bytes.get(..len)?, len))
     }
 
@@ -101,7 +101,8 @@ impl CsvLines {
     /// # Errors
     /// It is more than one line.
     pub(crate) fn split(&mut self, line: &str) -> Result<usize, Fault> {
-        let Self { reader, text, ends, .. } = self;
+        let Self { delimiter, reader, text, ends, .. } = self;
+        let reader = reader.get_or_insert_with(|| Box::new(ReaderBuilder::new().delimiter(*delimiter).build()));
         // Values never are longer than the line, nor more than its bytes and one.
         if text.len() < line.len() + 1 {
             text.resize(line.len() + 1, 0);

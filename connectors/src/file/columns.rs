@@ -213,17 +213,20 @@ fn times(numbers: &ArrayRef, unit: TimeUnit) -> ArrayRef {
     let times = match factor(unit) {
         Some(1) => values.clone(),
         // All in range, which is the rule: one multiplication a value and no branch.
-        Some(factor)
-            if values.iter().all(|time| time.unsigned_abs() <= i64::MAX.unsigned_abs() / factor.unsigned_abs()) =>
-        {
-            values.iter().map(|time| time * factor).collect()
-        }
+        Some(factor) if all_near(values, factor) => values.iter().map(|time| time * factor).collect(),
         _ => {
             let times = numbers.unary_opt::<_, TimestampMicrosecondType>(|time| micros(unit, time));
             return Arc::new(times.with_timezone("UTC"));
         }
     };
     Arc::new(TimestampMicrosecondArray::new(times, numbers.nulls().cloned()).with_timezone("UTC"))
+}
+
+/// Whether all whole numbers are so near to 1970 (278,000 years in any unit) that they have microseconds for sure.
+fn all_near(numbers: &[i64], factor: i64) -> bool {
+    let near = 1 << (i64::MAX / factor).ilog2();
+    // Shifted up by the bound none is negative, and all together have no bit above it.
+    numbers.iter().fold(0, |all, number| all | number.cast_unsigned().wrapping_add(near)) < 2 * near
 }
 
 /// The same for numbers with a fraction.

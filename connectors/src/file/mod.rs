@@ -93,7 +93,7 @@ path = "averages.parquet"
         let bounded = !plan.follow;
         let explain = vec![
             format!("{} {}", if bounded { "reads" } else { "follows" }, plan.folder.join(&plan.written).display()),
-            format!("buffer: {} parts of the file read ahead, {}", source::AHEAD, plan.format.part()),
+            plan.buffer(),
         ];
         Ok(PlannedSource {
             gives: Gives::Rows(Arc::clone(&plan.schema)),

@@ -14,42 +14,10 @@ use super::bad::Bad;
 use super::columns::{Given, ReadColumn, give};
 use super::text::Piece;
 
-/// How many rows are read at once.
-pub(super) const PART_ROWS: usize = 32_768;
-
-/// Rows of a file, as they are in it.
-#[derive(Debug)]
-pub(super) struct Part {
-    rows: RecordBatch,
-    columns: Arc<[ReadColumn]>,
-    schema: SchemaRef,
-    /// The number of the row after them.
-    end: u64,
-}
-
-impl Part {
-    /// The rows as they are given, in batches of `limit` at most.
-    ///
-    /// # Errors
-    /// Only for our bugs.
-    pub(super) fn read(self, limit: usize) -> Result<Vec<Piece>> {
-        let all = self.rows.num_rows();
-        let first = self.end - all as u64;
-        let piece = |from: usize| {
-            let len = limit.min(all - from);
-            let mut bad = Bad::default();
-            let Given { rows, wrong, not_finite } = give(&self.columns, &self.schema, &self.rows.slice(from, len))?;
-            if wrong > 0 {
-                bad.note(Reason::WrongType, wrong as u64, || "a value that does not fit its column's type".to_owned());
-            }
-            if not_finite > 0 {
-                bad.note(Reason::NotFinite, not_finite as u64, || "a number that is NaN or infinite".to_owned());
-            }
-            Ok(Piece { rows: Some(rows).filter(|rows| rows.num_rows() > 0), end: first + (from + len) as u64, bad })
-        };
-        (0..all).step_by(limit.max(1)).map(piece).collect()
-    }
-}
+/// How many rows are decoded at once: their columns stay in the cache of a core until they are done.
+const DECODE_ROWS: usize = 8_192;
+/// How many rows are read ahead as one part.
+pub(super) const PART_ROWS: usize = 4 * DECODE_ROWS;
 
 /// A Parquet file that is being read.
 pub(super) struct ParquetFile {
@@ -90,26 +58,41 @@ impl ParquetFile {
         self.rows
     }
 
-    /// The next rows; `None` at the end.
+    /// The next rows, in batches of `limit` at most; none at the end.
     ///
     /// # Errors
     /// The file is damaged, or lacks a column.
-    pub(super) fn next(&mut self) -> Result<Option<Part>> {
+    pub(super) fn next(&mut self, limit: usize) -> Result<Vec<Piece>> {
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => none.insert(open(&self.file, self.rows, &self.columns)?),
         };
-        let Some(read) = reader.next() else { return Ok(None) };
-        let read = read.map_err(|e| Error::data("the Parquet file is damaged").caused_by(e))?;
-        self.rows += read.num_rows() as u64;
-        let in_order = self
-            .columns
-            .iter()
-            .map(|column| read.schema().index_of(column.field.name()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let (columns, schema) = (Arc::clone(&self.columns), Arc::clone(&self.schema));
-        Ok(Some(Part { rows: read.project(&in_order)?, columns, schema, end: self.rows }))
+        let mut pieces = Vec::new();
+        for read in reader.take(PART_ROWS / DECODE_ROWS) {
+            let read = read.map_err(|e| Error::data("the Parquet file is damaged").caused_by(e))?;
+            let in_order = self.columns.iter().map(|column| read.schema().index_of(column.field.name()));
+            let read = read.project(&in_order.collect::<Result<Vec<_>, _>>()?)?;
+            for from in (0..read.num_rows()).step_by(limit.max(1)) {
+                let rows = read.slice(from, limit.min(read.num_rows() - from));
+                self.rows += rows.num_rows() as u64;
+                pieces.push(give_piece(&self.columns, &self.schema, &rows, self.rows)?);
+            }
+        }
+        Ok(pieces)
     }
+}
+
+/// Rows as they are in the file become rows as they are given. `end`: the number of the row after them.
+fn give_piece(columns: &[ReadColumn], schema: &SchemaRef, rows: &RecordBatch, end: u64) -> Result<Piece> {
+    let mut bad = Bad::default();
+    let Given { rows, wrong, not_finite } = give(columns, schema, rows)?;
+    if wrong > 0 {
+        bad.note(Reason::WrongType, wrong as u64, || "a value that is none of its column's type".to_owned());
+    }
+    if not_finite > 0 {
+        bad.note(Reason::NotFinite, not_finite as u64, || "a number that is NaN or infinite".to_owned());
+    }
+    Ok(Piece { rows: Some(rows).filter(|rows| rows.num_rows() > 0), end, bad })
 }
 
 fn open(file: &File, rows: u64, columns: &[ReadColumn]) -> Result<ParquetRecordBatchReader> {
@@ -127,5 +110,5 @@ fn open(file: &File, rows: u64, columns: &[ReadColumn]) -> Result<ParquetRecordB
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-    builder.with_projection(mask).with_batch_size(PART_ROWS).with_offset(rows).build().map_err(damaged)
+    builder.with_projection(mask).with_batch_size(DECODE_ROWS).with_offset(rows).build().map_err(damaged)
 }

@@ -56,16 +56,6 @@ pub(super) enum ReadFormat {
     Parquet,
 }
 
-impl ReadFormat {
-    /// How large a part is that is read at once, for `explain`.
-    pub(super) fn part(self) -> String {
-        match self {
-            Self::Text(_) => format!("{} KiB each, more only for longer lines", records::PART_LEN >> 10),
-            Self::Parquet => format!("{} rows each", parquet::PART_ROWS),
-        }
-    }
-}
-
 /// A file to read, checked.
 #[derive(Debug)]
 pub(super) struct ReadPlan {
@@ -80,6 +70,28 @@ pub(super) struct ReadPlan {
     pub(super) names: Option<Vec<String>>,
     pub(super) columns: Arc<[ReadColumn]>,
     pub(super) schema: SchemaRef,
+}
+
+impl ReadPlan {
+    /// How many parts of the file are read ahead at once, while the lane works on another one.
+    pub(super) fn ahead(&self) -> usize {
+        match self.format {
+            // A file that grows has no more than its end to read, and that is waited for.
+            _ if self.follow => 0,
+            // Lines are the more work: two threads share it.
+            ReadFormat::Text(_) => 2,
+            ReadFormat::Parquet => 1,
+        }
+    }
+
+    /// What is held in memory, for `explain`.
+    pub(super) fn buffer(&self) -> String {
+        let part = match self.format {
+            ReadFormat::Text(_) => format!("{} KiB, or one line if it is longer", records::PART_LEN >> 10),
+            ReadFormat::Parquet => format!("{} rows", parquet::PART_ROWS),
+        };
+        format!("buffer: {} parts of {part}", self.ahead() + 1)
+    }
 }
 
 /// Checks the options and looks at the file.

@@ -16,10 +16,10 @@ use lineside_model::{Error, Result};
 
 use super::bad::Bad;
 use super::parquet::ParquetFile;
+use super::paths;
 use super::plan::{ReadFormat, ReadPlan};
 use super::records::{self, Records};
 use super::text::{Piece, Syntax, TextFormat, header, read_error};
-use super::{parquet, paths};
 use crate::Position;
 
 /// Rows, and the position after them.
@@ -42,7 +42,8 @@ pub(super) struct Part {
 #[derive(Debug)]
 enum PartContents {
     Text(Arc<TextFormat>, records::Part),
-    Parquet(parquet::Part),
+    /// Read already: its pages come one after the other, and decoding them is most of the work.
+    Rows(Vec<Piece>),
 }
 
 impl Part {
@@ -54,7 +55,7 @@ impl Part {
         let Self { key, mut offsets, contents } = self;
         let (pieces, memory) = match contents {
             PartContents::Text(format, part) => (format.read(&part, limit), part.bytes),
-            PartContents::Parquet(part) => (part.read(limit), Vec::new()),
+            PartContents::Rows(pieces) => (Ok(pieces), Vec::new()),
         };
         let rows = pieces.map_err(|e| e.of(format!("file \"{key}\"")))?.into_iter().map(|Piece { rows, end, bad }| {
             offsets.insert(key.clone(), end);
@@ -114,18 +115,20 @@ impl Reader {
         Ok(reader)
     }
 
-    /// The next part, in the memory of `spare` if that is of use; `None` if there is none now.
+    /// The next part, which will be read in batches of `limit`, in the memory of `spare` if that is of use; `None` if there is none now.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub(super) fn next(&mut self, mut spare: Vec<u8>) -> Result<Option<Part>> {
+    pub(super) fn next(&mut self, limit: usize, mut spare: Vec<u8>) -> Result<Option<Part>> {
         loop {
             if self.open.is_none() && !self.open_next()? {
                 return Ok(None);
             }
             let Some(open) = &mut self.open else { return Ok(None) };
-            let contents =
-                open.contents.next(std::mem::take(&mut spare)).map_err(|e| e.of(format!("file \"{}\"", open.key)))?;
+            let contents = open
+                .contents
+                .next(limit, std::mem::take(&mut spare))
+                .map_err(|e| e.of(format!("file \"{}\"", open.key)))?;
             let key = open.key.clone();
             let before = self.offsets.clone();
             self.offsets.insert(key.clone(), open.contents.position());
@@ -236,13 +239,16 @@ impl Contents {
         Ok(Some(Self::Text(Arc::new(format), Box::new(records))))
     }
 
-    fn next(&mut self, spare: Vec<u8>) -> Result<Option<PartContents>> {
+    fn next(&mut self, limit: usize, spare: Vec<u8>) -> Result<Option<PartContents>> {
         Ok(match self {
             Self::Text(format, records) => {
                 let part = records.next(spare).map_err(read_error)?;
                 part.map(|part| PartContents::Text(Arc::clone(format), part))
             }
-            Self::Parquet(file) => file.next()?.map(PartContents::Parquet),
+            Self::Parquet(file) => {
+                let rows = file.next(limit)?;
+                (!rows.is_empty()).then_some(PartContents::Rows(rows))
+            }
         })
     }
 

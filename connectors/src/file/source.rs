@@ -17,10 +17,6 @@ use super::reader::{Reader, Rows};
 use super::watch::Watch;
 use crate::{BuildContext, Position, Pulled, Source};
 
-/// How many parts of a file are read ahead at once. Two keep two threads busy while the lane works on a third; more would only
-/// take memory, and turns from what else the machine does.
-pub(super) const AHEAD: usize = 4;
-
 /// Reads files.
 #[derive(Debug)]
 pub(super) struct FileSource {
@@ -79,7 +75,7 @@ fn read(from: oneshot::Receiver<Reader>, to: oneshot::Sender<Reader>, limit: usi
     let done = |dry, failed| Done { rows: Vec::new(), memory: Vec::new(), dry, failed };
     // The job before has failed, or nobody waits for this one any more.
     let Ok(mut reader) = from.blocking_recv() else { return done(true, None) };
-    let part = reader.next(spare);
+    let part = reader.next(limit, spare);
     // Nobody takes it if the source was closed meanwhile.
     drop(to.send(reader));
     match part.and_then(|part| part.map(|part| part.read(limit)).transpose()) {
@@ -135,8 +131,7 @@ impl Source for FileSource {
     }
 
     async fn pull(&mut self, limit: usize) -> Result<Pulled> {
-        // A file that grows has no more than its end to read, and that is waited for.
-        let ahead = if self.plan.follow { 1 } else { AHEAD };
+        let ahead = self.plan.ahead();
         loop {
             let Some(running) = &mut self.running else {
                 return Err(Error::internal("a file source was pulled before it was opened"));
@@ -167,7 +162,7 @@ impl Source for FileSource {
             if running.ended {
                 return Ok(Pulled::End);
             }
-            running.start(limit, ahead);
+            running.start(limit, ahead.max(1));
             let Some(job) = running.jobs.front_mut() else {
                 return Err(Error::internal("the reader of the file was lost"));
             };
@@ -180,7 +175,7 @@ impl Source for FileSource {
             running.ended = done.dry && !self.plan.follow;
             if !done.dry {
                 // While these rows are worked on, others are read.
-                running.start(limit, if self.plan.follow { 0 } else { ahead });
+                running.start(limit, ahead);
             } else if let (Some(watch), None) = (&running.watch, &running.failed) {
                 watch.changed().await?;
             }
