@@ -10,8 +10,8 @@ use super::aggregate_call::{Aggregated, Arguments};
 use super::keyed_lower::KeyedWindows;
 use super::lower::{Lowering, names_of};
 use super::quality::Trust;
-use super::relation::{Relation, column, edges, unused, uses_edges};
-use super::window::{Cut, WINDOW_END, WINDOW_START};
+use super::relation::{Relation, column, edge_of, unused, uses_edges};
+use super::window::{SHIFT, WINDOW_END, WINDOW_START};
 use super::window_call::words;
 
 /// What a column of `GROUP BY` is.
@@ -23,7 +23,7 @@ pub(super) enum Group {
 
 /// The windows it is about.
 enum Windows {
-    Cut(Cut),
+    Kind(WindowKind),
     Keyed(KeyedWindows),
 }
 
@@ -60,9 +60,9 @@ impl Lowering<'_> {
                 return Err(self.text.at_any([WINDOW_START, WINDOW_END], message).hint("use them in SELECT or HAVING"));
             }
         }
-        let windows = match (relation.window, relation.keyed.take()) {
+        let windows = match (relation.window.take(), relation.keyed.take()) {
             (_, Some(keyed)) => Windows::Keyed(self.keyed_windows(keyed, &mut relation, &groups, &mut arguments)?),
-            (Some(window), None) => Windows::Cut(window.cut),
+            (Some(window), None) => Windows::Kind(window.kind),
             (None, None) => return Err(self.endless(node, &relation)),
         };
         if self.wish.whole_rows {
@@ -86,16 +86,15 @@ impl Lowering<'_> {
         names: &[String],
         arguments: &mut Arguments,
     ) -> Result<Vec<Group>, Problem> {
-        let edges = edges();
         let mut groups = Vec::with_capacity(node.group_expr.len());
         for (expr, name) in node.group_expr.iter().zip(names) {
             let expr = self.resolve(relation, expr, node.input.schema())?;
-            groups.push(match edges.iter().position(|edge| *edge == expr) {
-                Some(n) => Group::Edge([WINDOW_START, WINDOW_END][n]),
+            groups.push(match edge_of(&expr) {
+                Some(edge) => Group::Edge(edge),
                 None => Group::Key(arguments.add(expr, name)),
             });
         }
-        if groups.iter().any(|group| matches!(group, Group::Edge(_))) {
+        if groups.iter().any(|group| matches!(group, Group::Edge(edge) if *edge != SHIFT)) {
             return Ok(groups);
         }
         let message = "the rows are not grouped by their window, so no group would ever be complete";
@@ -172,12 +171,13 @@ impl Lowering<'_> {
         let time_name = name_of(*time);
         let delay = input.times.iter().find(|t| t.name == time_name).map_or(Span::ZERO, |t| t.delay);
         let (time, keyed_by) = (places[*time], keys.iter().map(|key| places[*key]).collect());
-        let (over, names) = ([WINDOW_START, WINDOW_END].map(str::to_owned), &taken[..keys.len()]);
-        let grouped = over.iter().chain(names).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let named = matches!(windows, Windows::Kind(kind) if kind.has_names()).then_some(SHIFT);
+        let (over, names) = ([WINDOW_START, WINDOW_END].into_iter().chain(named), &taken[..keys.len()]);
+        let grouped = over.chain(names.iter().map(String::as_str)).collect::<Vec<_>>().join(", ");
         let explain = format!("group by {grouped} over {time_name}: {}", taken[keys.len()..].join(", "));
         let planned = match windows {
-            Windows::Cut(cut) => {
-                let kind = kind(*cut);
+            Windows::Kind(kind) => {
+                let kind = kind.clone();
                 let spec = WindowSpec { kind, time, time_delay: delay, keys: keyed_by, aggregates: specs };
                 window::plan_emitting(spec, &input.schema, self.wish.emission)
             }
@@ -225,13 +225,5 @@ impl Lowering<'_> {
             })
             .collect();
         Ok(relation)
-    }
-}
-
-fn kind(cut: Cut) -> WindowKind {
-    let Cut { size, slide, offset } = cut;
-    match size == slide {
-        true => WindowKind::Tumble { size, offset },
-        false => WindowKind::Hop { size, slide, offset },
     }
 }

@@ -12,7 +12,7 @@ use datafusion::common::{DFSchemaRef, DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use lineside_model::Span;
 
-use super::window::with_edges;
+use super::window::{edge_fields, with_edges};
 
 /// How the rows of a key become windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ pub(super) struct KeyedNode {
 
 impl KeyedNode {
     pub(super) fn new(input: LogicalPlan, cut: KeyedCut, parts: KeyedParts) -> Result<Self> {
-        let (kept, schema) = with_edges(&input)?;
+        let (kept, schema) = with_edges(&input, edge_fields())?;
         Ok(Self { input, cut, parts, kept, schema })
     }
 

@@ -8,19 +8,18 @@ use arrow::datatypes::{Field, Schema};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
-use lineside_model::schema::time_field;
 use lineside_model::{Problem, Span};
+use lineside_operators::window::plan_rows;
 use lineside_operators::{Operator, PlannedOperator, TimeColumn};
 
-use super::assign::Assign;
 use super::expression::{Expressions, Program};
 use super::join::uses;
 use super::keyed::KeyedNode;
 use super::quality::names_quality;
 use super::rank::RankStep;
-use super::relation::{Relation, Window, edges, unused, with_edges};
+use super::relation::{Relation, Window, edge, unused, with_edges};
 use super::text::SqlText;
-use super::window::{Cut, WINDOW_END, WINDOW_START, WindowNode};
+use super::window::{WINDOW_END, WINDOW_START, WindowNode};
 use super::{Step, StepInput, Table, Wish};
 use crate::config::options::QualityOption;
 
@@ -119,8 +118,10 @@ impl<'a> Lowering<'a> {
             relation = self.step("prepare", relation, &names_of(node.input.schema()))?;
         }
         let time = self.event_time(&relation, &node.time, node.input.schema())?;
-        relation.window = Some(Window { cut: node.cut, time });
-        relation.columns = node.kept.iter().map(|n| relation.columns[*n].clone()).chain(edges()).collect();
+        let edges = node.kind.fields();
+        let edges = edges.iter().map(|field| edge(field.name()));
+        relation.columns = node.kept.iter().map(|n| relation.columns[*n].clone()).chain(edges).collect();
+        relation.window = Some(Window { kind: node.kind.clone(), time });
         Ok(relation)
     }
 
@@ -206,24 +207,32 @@ impl<'a> Lowering<'a> {
         if let Some(keyed) = &relation.keyed {
             return Err(self.not_row_by_row(keyed));
         }
-        let Some(Window { cut, time }) = relation.window else { return Ok(relation) };
-        if cut.size.micros() / cut.slide.micros() > WINDOWS_PER_ROW_MAX {
+        let Some(Window { kind, time }) = relation.window else { return Ok(relation) };
+        if kind.overlap() > WINDOWS_PER_ROW_MAX {
             let message = format!("each row would be repeated for more than {WINDOWS_PER_ROW_MAX} windows");
-            return Err(self.text.at_word("hop", message).hint("take a longer slide, or aggregate by the window"));
+            let problem = self.text.at_any(["hop", "cumulate"], &message);
+            return Err(problem.hint("take a longer slide or step, or aggregate by the window"));
         }
         let taken = |name: &str| relation.schema.column_with_name(name).is_some();
-        let names = [WINDOW_START, WINDOW_END].map(|name| unused(name, taken));
+        let edges = kind.fields().into_iter().map(|field| {
+            let name = unused(field.name(), taken);
+            (field.name().clone(), field.with_name(name))
+        });
+        let edges = edges.collect::<Vec<_>>();
+        let names = edges.iter().map(|(edge, field)| (edge.clone(), field.name().clone())).collect::<Vec<_>>();
         let mut fields = relation.schema.fields().iter().cloned().collect::<Vec<_>>();
-        fields.extend(names.iter().map(|name| Arc::new(time_field(name, false))));
-        let output = Arc::new(Schema::new(fields));
+        fields.extend(edges.into_iter().map(|(_, field)| Arc::new(field)));
         let name = relation.schema.field(time).name();
         let delay = relation.times.iter().find(|t| t.name == *name).map_or(Span::ZERO, |t| t.delay);
+        let start_delay = Span(delay.micros().saturating_add(kind.longest().micros()));
         let mut times = relation.times.clone();
-        times.push(TimeColumn { name: names[1].clone(), delay });
-        times
-            .push(TimeColumn { name: names[0].clone(), delay: Span(delay.micros().saturating_add(cut.size.micros())) });
+        for (edge, delay) in [(WINDOW_END, delay), (WINDOW_START, start_delay)] {
+            let name = names.iter().find(|(name, _)| name == edge).map(|(_, name)| name.clone());
+            times.extend(name.map(|name| TimeColumn { name, delay }));
+        }
         let lineage = relation.schema.fields().iter().map(|f| (f.name().clone(), f.name().clone())).collect();
-        let operator = assign(cut, time, output, times, format!("{cut} over {name}, each row in all of its own"));
+        let operator = PlannedOperator { times, ..plan_rows(&kind, time, Arc::new(Schema::new(fields))) };
+        let operator = operator.explained(format!("{kind} over {name}, each row in all of its own"));
         let assigned = self.push("assign", vec![relation.input], operator, vec![lineage]);
         let edged = |expr: Expr| with_edges(expr, &names).map_err(|e| self.text.planning(&e));
         Ok(Relation {
@@ -304,23 +313,6 @@ impl<'a> Lowering<'a> {
         let word = node.split([':', ' ']).next().unwrap_or_default().to_lowercase();
         let hint = "a query filters, computes columns, aggregates by TUMBLE or HOP windows, joins by time and brings streams together with UNION ALL";
         self.text.at_word(&word, format!("{word} does not run on a stream")).hint(hint)
-    }
-}
-
-fn assign(
-    cut: Cut,
-    time: usize,
-    output: arrow::datatypes::SchemaRef,
-    times: Vec<TimeColumn>,
-    explain: String,
-) -> PlannedOperator {
-    let schema = Arc::clone(&output);
-    let build = move || -> Box<dyn Operator> { Box::new(Assign { cut, time, output: Arc::clone(&schema) }) };
-    PlannedOperator {
-        partition_by: Some(Vec::new()),
-        explain: vec![explain],
-        times,
-        ..PlannedOperator::new(output, build)
     }
 }
 

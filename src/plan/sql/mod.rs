@@ -11,7 +11,6 @@
 mod aggregate;
 mod aggregate_call;
 mod asof;
-mod assign;
 mod catalog;
 mod expression;
 mod external;
@@ -35,6 +34,7 @@ mod tests;
 mod text;
 mod window;
 mod window_call;
+mod window_kind;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::optimizer::Analyzer;

@@ -10,10 +10,11 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, Tr
 use datafusion::common::{Column, DFSchema, Result as PlanResult};
 use datafusion::logical_expr::Expr;
 use lineside_operators::TimeColumn;
+use lineside_operators::window::WindowKind;
 
 use super::StepInput;
 use super::keyed::KeyedCut;
-use super::window::{Cut, WINDOW_END, WINDOW_START};
+use super::window::{SHIFT, WINDOW_END, WINDOW_START};
 
 /// Stands before the name of a column that is an edge of the window and so not yet computed.
 const EDGE: &str = "window";
@@ -46,9 +47,9 @@ pub(super) struct Keyed {
 }
 
 /// The windows that rows are put into.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Window {
-    pub(super) cut: Cut,
+    pub(super) kind: WindowKind,
     /// The event time among the columns read.
     pub(super) time: usize,
 }
@@ -133,7 +134,7 @@ impl Relation {
 
     /// The event time that its windows go by.
     pub(super) fn window_time(&self) -> Option<usize> {
-        self.window.map(|window| window.time).or(self.keyed.as_ref().map(|keyed| keyed.time))
+        self.window.as_ref().map(|window| window.time).or(self.keyed.as_ref().map(|keyed| keyed.time))
     }
 
     /// The schema as DataFusion wants it.
@@ -147,23 +148,34 @@ pub(super) fn column(name: &str) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
+/// A column of the window.
+pub(super) fn edge(name: &str) -> Expr {
+    Expr::Column(Column::new(Some(EDGE), name))
+}
+
 /// Start and end of the window.
 pub(super) fn edges() -> [Expr; 2] {
-    [WINDOW_START, WINDOW_END].map(|name| Expr::Column(Column::new(Some(EDGE), name)))
+    [WINDOW_START, WINDOW_END].map(edge)
 }
 
-/// Whether `expr` uses start or end of the window.
+/// Which column of the window an expression is.
+pub(super) fn edge_of(expr: &Expr) -> Option<&'static str> {
+    [WINDOW_START, WINDOW_END, SHIFT].into_iter().find(|name| edge(name) == *expr)
+}
+
+/// Whether `expr` uses columns of the window.
 pub(super) fn uses_edges(expr: &Expr) -> PlanResult<bool> {
-    let edges = edges();
-    expr.exists(|part| Ok(edges.contains(part)))
+    expr.exists(|part| Ok(edge_of(part).is_some()))
 }
 
-/// `expr` with start and end of the window taken from these columns.
-pub(super) fn with_edges(expr: Expr, names: &[String; 2]) -> PlanResult<Expr> {
-    let edges = edges();
-    expr.transform_up(|part| match edges.iter().position(|edge| *edge == part) {
-        Some(n) => Ok(Transformed::yes(column(&names[n]))),
-        None => Ok(Transformed::no(part)),
+/// `expr` with each column of the window taken from the column of the name behind it.
+pub(super) fn with_edges(expr: Expr, names: &[(String, String)]) -> PlanResult<Expr> {
+    expr.transform_up(|part| {
+        let found = edge_of(&part).and_then(|edge| names.iter().find(|(name, _)| name == edge));
+        Ok(match found {
+            Some((_, name)) => Transformed::yes(column(name)),
+            None => Transformed::no(part),
+        })
     })
     .data()
 }

@@ -2,68 +2,48 @@
 //!
 //! `TUMBLE(readings, ts, INTERVAL '1' MINUTE)` puts every row into the one minute that its `ts` falls in;
 //! `HOP(readings, ts, INTERVAL '5' SECOND, INTERVAL '60' SECOND)` into every window of 60 s of which one starts each 5 s. The
-//! relation has the columns of its input and `window_start`, `window_end` behind them, which replace columns of that name in
-//! the input.
+//! relation has the columns of its input and `window_start`, `window_end` behind them (shifts have a name besides, `shift`), which
+//! replace columns of that name in the input.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use arrow::datatypes::Field;
 use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
-use lineside_model::Span;
 use lineside_model::schema::time_field;
+use lineside_operators::window::WindowKind;
 
-pub(super) use lineside_operators::window::{WINDOW_END, WINDOW_START};
-
-/// How time is cut into windows. A tumbling window slides by its size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Cut {
-    pub(super) size: Span,
-    pub(super) slide: Span,
-    pub(super) offset: Span,
-}
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.size == self.slide {
-            true => write!(f, "tumbling windows of {}", self.size)?,
-            false => write!(f, "windows of {} every {}", self.size, self.slide)?,
-        }
-        match self.offset == Span::ZERO {
-            true => Ok(()),
-            false => write!(f, " with offset {}", self.offset),
-        }
-    }
-}
+pub(super) use lineside_operators::window::{SHIFT, WINDOW_END, WINDOW_START};
 
 /// A relation whose rows are put into windows.
 #[derive(Clone, Debug)]
 pub(super) struct WindowNode {
     pub(super) input: LogicalPlan,
-    pub(super) cut: Cut,
+    pub(super) kind: WindowKind,
     /// The event time, a column of the input.
     pub(super) time: Expr,
-    /// Which columns of the input come out, all but those that `window_start` and `window_end` replace.
+    /// Which columns of the input come out, all but those that columns of the window replace.
     pub(super) kept: Vec<usize>,
     schema: DFSchemaRef,
 }
 
 impl WindowNode {
-    pub(super) fn new(input: LogicalPlan, cut: Cut, time: Expr) -> Result<Self> {
-        let (kept, schema) = with_edges(&input)?;
-        Ok(Self { input, cut, time, kept, schema })
+    pub(super) fn new(input: LogicalPlan, kind: WindowKind, time: Expr) -> Result<Self> {
+        let (kept, schema) = with_edges(&input, kind.fields())?;
+        Ok(Self { input, kind, time, kept, schema })
     }
 
-    fn identity(&self) -> (&LogicalPlan, &Cut, &Expr) {
-        (&self.input, &self.cut, &self.time)
+    fn identity(&self) -> (&LogicalPlan, &WindowKind, &Expr) {
+        (&self.input, &self.kind, &self.time)
     }
 }
 
-/// Which columns of an input come out, and what comes out: those and the edges of the window.
-pub(super) fn with_edges(input: &LogicalPlan) -> Result<(Vec<usize>, DFSchemaRef)> {
-    let replaced = |name: &str| name == WINDOW_START || name == WINDOW_END;
+/// Which columns of an input come out, and what comes out: those and the columns of the window.
+pub(super) fn with_edges(input: &LogicalPlan, window: Vec<Field>) -> Result<(Vec<usize>, DFSchemaRef)> {
+    let replaced = |name: &str| window.iter().any(|field| field.name() == name);
     let kept =
         (0..input.schema().fields().len()).filter(|n| !replaced(input.schema().field(*n).name())).collect::<Vec<_>>();
     let mut fields = kept
@@ -72,11 +52,14 @@ pub(super) fn with_edges(input: &LogicalPlan) -> Result<(Vec<usize>, DFSchemaRef
         .map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)))
         .collect::<Vec<_>>();
     let qualifier = fields.first().and_then(|(qualifier, _)| qualifier.clone());
-    for name in [WINDOW_START, WINDOW_END] {
-        fields.push((qualifier.clone(), Arc::new(time_field(name, false))));
-    }
+    fields.extend(window.into_iter().map(|field| (qualifier.clone(), Arc::new(field))));
     let schema = Arc::new(DFSchema::new_with_metadata(fields, Default::default())?);
     Ok((kept, schema))
+}
+
+/// Start and end of a window.
+pub(super) fn edge_fields() -> Vec<Field> {
+    vec![time_field(WINDOW_START, false), time_field(WINDOW_END, false)]
 }
 
 impl PartialEq for WindowNode {
@@ -117,12 +100,12 @@ impl UserDefinedLogicalNodeCore for WindowNode {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Window: {} over {}", self.cut, self.time)
+        write!(f, "Window: {} over {}", self.kind, self.time)
     }
 
     fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
         match (exprs.pop(), inputs.pop()) {
-            (Some(time), Some(input)) => Self::new(input, self.cut, time),
+            (Some(time), Some(input)) => Self::new(input, self.kind.clone(), time),
             _ => Err(DataFusionError::Internal("a window has one input and one time".to_owned())),
         }
     }

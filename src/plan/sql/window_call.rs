@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Ident,
 use datafusion::sql::sqlparser::tokenizer::Span as Place;
 use lineside_model::Span;
 
-use super::window::{Cut, WindowNode};
+use super::window::WindowNode;
 
 /// A function that makes windows.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ struct Function {
 /// `PARTITION BY` behind the table, which comes as an argument of this name.
 pub(super) const PARTITION_BY: &str = "PARTITION_BY";
 
-const FUNCTIONS: [Function; 5] = [
+const FUNCTIONS: [Function; 8] = [
     Function {
         name: "TUMBLE",
         parameters: &["DATA", "TIMECOL", "SIZE", "OFFSET"],
@@ -36,6 +36,21 @@ const FUNCTIONS: [Function; 5] = [
         name: "HOP",
         parameters: &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
         usage: "write HOP(table, event_time, INTERVAL '5' SECOND, INTERVAL '60' SECOND): slide, then size",
+    },
+    Function {
+        name: "CUMULATE",
+        parameters: &["DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"],
+        usage: "write CUMULATE(table, event_time, INTERVAL '1' HOUR, INTERVAL '1' DAY): step, then size",
+    },
+    Function {
+        name: "CALENDAR",
+        parameters: &["DATA", "TIMECOL", "PERIOD", "ZONE", "OFFSET"],
+        usage: "write CALENDAR(table, event_time, 'day', 'Europe/Berlin')",
+    },
+    Function {
+        name: "SHIFT",
+        parameters: &["DATA", "TIMECOL", "ZONE", "SHIFTS"],
+        usage: "write SHIFT(table, event_time, 'Europe/Berlin', 'early 06:00-14:00, late 14:00-22:00, night 22:00-06:00')",
     },
     Function {
         name: "SESSION",
@@ -74,8 +89,8 @@ impl RelationPlanner for WindowFunctions {
         let input = context.plan(data)?;
         let time = call.time(&input, context)?;
         let node: Arc<dyn UserDefinedLogicalNode> = match call.function.name {
-            "TUMBLE" | "HOP" => Arc::new(WindowNode::new(input, call.cut(context)?, time)?),
-            _ => Arc::new(call.keyed(input, time, context)?),
+            "SESSION" | "COUNT_WINDOW" | "STATE_WINDOW" => Arc::new(call.keyed(input, time, context)?),
+            _ => Arc::new(WindowNode::new(input, call.kind(context)?, time)?),
         };
         let node = LogicalPlan::Extension(Extension { node });
         let alias = call
@@ -136,6 +151,11 @@ impl Call {
         Ok(Some(call))
     }
 
+    /// Where it stands in the text.
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
     /// Its name.
     pub(super) fn function(&self) -> &'static str {
         self.function.name
@@ -194,30 +214,6 @@ impl Call {
             }
             _ => Err(self.wrong(time.span(), format!("\"{time}\" is not an event-time column"))),
         }
-    }
-
-    fn cut(&self, context: &mut dyn RelationPlannerContext) -> Result<Cut> {
-        let size = self.span("SIZE", context)?;
-        let slide = if self.parameter("SLIDE").is_some() { self.span("SLIDE", context)? } else { size };
-        let offset = if self.given("OFFSET").is_some() { self.span("OFFSET", context)? } else { Span::ZERO };
-        for (name, span) in [("size", size), ("slide", slide)] {
-            if span <= Span::ZERO {
-                let place = self.argument(name)?.span();
-                return Err(self.wrong(place, format!("the {name} of a window must be greater than zero")));
-            }
-        }
-        if slide > size {
-            let message =
-                format!("the slide of {slide} is longer than the window of {size}: rows between would be lost");
-            let (slide, size) = (self.argument("SLIDE")?, self.argument("SIZE")?);
-            let hint = format!(
-                "slide comes first, then size: HOP({}, {}, {size}, {slide})",
-                self.argument("DATA")?,
-                self.argument("TIMECOL")?
-            );
-            return Err(wrong(self.place, message, hint));
-        }
-        Ok(Cut { size, slide, offset })
     }
 
     /// A length of time that is the same on every day.

@@ -8,4 +8,5 @@ mod over;
 mod refused;
 mod select;
 mod signals;
+mod time_windows;
 mod windows;

@@ -639,7 +639,7 @@ fn window_functions_say_how_they_are_written() {
                 slide comes first, then size: HOP(readings, ts, INTERVAL '5' SECOND, INTERVAL '60' SECOND)
             SELECT * FROM HOP(readings, ts, INTERVAL '1' MICROSECOND, INTERVAL '1' DAY)
               1:15: each row would be repeated for more than 1000 windows
-                take a longer slide, or aggregate by the window
+                take a longer slide or step, or aggregate by the window
             SELECT * FROM TABLE(SESSION(TABLE readings, DESCRIPTOR(ts), INTERVAL '5' MINUTE))
               1:21: which rows a SESSION has is known when it is over, so it is read through an aggregate
                 GROUP BY window_start, window_end and the PARTITION BY columns
