@@ -249,7 +249,10 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let options = options.filter(|_| !faulty && !(reads.is_empty() && tables_of(sql).is_err()))?;
+        if faulty || reads.is_empty() && tables_of(sql).is_err() {
+            return None;
+        }
+        let options = options?;
         let emission = options.emission().map_err(|problems| self.note(object, problems)).ok()?;
         let wish = Wish { quality: options.quality, emission, whole_rows: options.late.is_some() };
         match plan_query(&object.name, sql, wish, &tables) {
