@@ -49,6 +49,9 @@ pub(super) trait Column: Send + Debug {
     fn load(&mut self, bytes: &[u8], keys: usize) -> Result<()>;
 }
 
+/// Makes a column, as often as there are workers.
+pub(super) type MakeColumn = Box<dyn Fn() -> Box<dyn Column> + Send + Sync>;
+
 /// Moves the states of these keys (in rising order) to the front and drops all others.
 pub(super) fn keep<S>(states: &mut Vec<S>, keys: &[u32]) {
     let known = keys.partition_point(|key| (*key as usize) < states.len());

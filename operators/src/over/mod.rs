@@ -290,7 +290,7 @@ pub fn plan(spec: OverSpec, input: &SchemaRef) -> Result<PlannedOperator, Proble
     // Another event time may be held back for any time, as rows wait for this one.
     let times = if spec.time < spec.passed_on { vec![TimeColumn { name: time_name, delay }] } else { Vec::new() };
     let partition_by = (!key_names.is_empty()).then_some(key_names);
-    Ok(PlannedOperator { partition_by, explain, times, ..PlannedOperator::new(output, build) })
+    Ok(PlannedOperator { partition_by, explain, times, tells_late: true, ..PlannedOperator::new(output, build) })
 }
 
 fn explain(spec: &OverSpec, time: &str, keys: &[String], keeps: bool) -> Vec<String> {

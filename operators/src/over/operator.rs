@@ -101,6 +101,11 @@ impl Over {
                 out.dropped(reason, rows);
             }
         }
+        if late > 0 && out.wants_late(0) {
+            let is_late = times.iter().map(|time| time.is_some_and(|time| time < self.passed.micros()));
+            let is_late = BooleanArray::from(is_late.collect::<Vec<_>>());
+            out.late(0, filter_record_batch(&rows, &is_late)?, self.layout.time)?;
+        }
         Ok(filter_record_batch(&rows, &keep)?)
     }
 

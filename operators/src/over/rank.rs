@@ -134,7 +134,13 @@ pub fn plan(spec: &RankSpec, input: &SchemaRef) -> Result<PlannedOperator, Probl
         let layout = Arc::clone(&layout);
         Box::new(Ranks { layout, windows: BTreeMap::new(), passed: Timestamp::MIN, rows: 0 })
     };
-    Ok(PlannedOperator { partition_by: Some(parts), explain, times, ..PlannedOperator::new(output, build) })
+    Ok(PlannedOperator {
+        partition_by: Some(parts),
+        explain,
+        times,
+        tells_late: true,
+        ..PlannedOperator::new(output, build)
+    })
 }
 
 /// What was planned, shared by all workers.
@@ -207,7 +213,13 @@ impl Ranks {
             let len = due[start..].iter().take_while(|other| **other == due[start]).count();
             match due[start] {
                 None => out.dropped(Reason::NoTime, len),
-                Some(due) if due < self.passed.micros() => out.dropped(Reason::Late, len),
+                Some(due) if due < self.passed.micros() => {
+                    out.dropped(Reason::Late, len);
+                    if out.wants_late(0) {
+                        let (time, _) = self.layout.spec.times[0];
+                        out.late(0, rows.slice(start, len), time)?;
+                    }
+                }
                 Some(due) => {
                     let window = self.windows.entry(due).or_default();
                     window.held.push(Held { rows: rows.slice(start, len), made: Vec::new() });

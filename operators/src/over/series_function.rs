@@ -103,7 +103,7 @@ impl Arguments for Nothing {
         Ok(())
     }
 
-    fn row<'a>(_: &'a (), _: usize) {}
+    fn row(_: &(), _: usize) {}
 }
 
 impl Arguments for Number {

@@ -21,7 +21,7 @@ use lineside_model::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::column::Column;
+use super::column::MakeColumn;
 use super::frame::{Frame, Slide, Sliding};
 use super::series_function::{Cell, Number, Value};
 use super::{Arguments, Outcome};
@@ -42,14 +42,11 @@ pub(super) fn sliding(
     function: &AggregateFunction,
     values: Option<&DataType>,
     frame: Frame,
-) -> Option<(Box<dyn Fn() -> Box<dyn Column> + Send + Sync>, DataType)> {
-    fn of<S: Slide>(frame: Frame) -> (Box<dyn Fn() -> Box<dyn Column> + Send + Sync>, DataType) {
+) -> Option<(MakeColumn, DataType)> {
+    fn of<S: Slide>(frame: Frame) -> (MakeColumn, DataType) {
         (Box::new(move || Box::new(Sliding::<S>::new(frame))), S::Value::TYPE)
     }
-    fn kept<S: Slide, U: Slide, F: Slide, T: Slide>(
-        values: Option<&DataType>,
-        frame: Frame,
-    ) -> (Box<dyn Fn() -> Box<dyn Column> + Send + Sync>, DataType) {
+    fn kept<S: Slide, U: Slide, F: Slide, T: Slide>(values: Option<&DataType>, frame: Frame) -> (MakeColumn, DataType) {
         match values {
             Some(DataType::Int64) => of::<S>(frame),
             Some(DataType::UInt64) => of::<U>(frame),

@@ -1,9 +1,9 @@
 //! `OVER`: what becomes of rows in and out of order, and that every column is what its definition says.
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use expect_test::expect;
-use lineside_model::{Quality, Span, Timestamp, schema};
-use lineside_operators::PlannedOperator;
+use lineside_model::{Quality, Reason, Result, Span, Timestamp, schema};
 use lineside_operators::aggregate::AggregateFunction::{
     self, Avg, Count, FirstValue, LastValue, Max, Min, StddevPopulation, StddevSample, Sum,
 };
@@ -12,6 +12,7 @@ use lineside_operators::signal::control_chart::RuleBroken;
 use lineside_operators::signal::control_rules::RuleSet;
 use lineside_operators::signal::cusum::CusumSide;
 use lineside_operators::signal::{Deadband, Ewma, Hysteresis, Rate};
+use lineside_operators::{Emitter, PlannedOperator};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -112,6 +113,46 @@ fn a_row_leaves_when_the_watermark_is_behind_it_with_all_of_its_time() {
         state of min for each sensor: the values of the last 10s
         keys are forgotten when their frames are empty"#]]
     .assert_eq(&planned.explain.join("\n"));
+}
+
+/// Keeps the rows that came too late.
+#[derive(Default)]
+struct LateRows(usize);
+
+impl Emitter for LateRows {
+    fn emit(&mut self, _: RecordBatch) -> Result<()> {
+        Ok(())
+    }
+
+    fn dropped(&mut self, _: Reason, _: usize) {}
+
+    fn wants_late(&self, _: usize) -> bool {
+        true
+    }
+
+    fn late(&mut self, _: usize, rows: RecordBatch, time: usize) -> Result<()> {
+        assert_eq!((rows.schema(), time), (schema::readings(), TS));
+        self.0 += rows.num_rows();
+        Ok(())
+    }
+}
+
+#[test]
+fn late_rows_are_handed_on_whole_where_somebody_reads_them() {
+    let planned = by_sensor(aggregates(Frame::Rows(Some(1)), &[Sum]));
+    assert!(planned.tells_late);
+    let mut operator = (planned.build)();
+    let mut late = LateRows::default();
+    let row = |ts: i64| Row {
+        ts: Timestamp(ts),
+        sensor: "oven".to_owned(),
+        value: None,
+        quality: Quality::Good,
+        received_at: Timestamp(ts),
+    };
+    operator.advance(Timestamp(5), &mut late).expect("advances");
+    operator.process(0, batch(&[row(4), row(5), row(1)]), &mut late).expect("takes rows");
+    assert_eq!(late.0, 2);
 }
 
 #[test]
@@ -256,7 +297,7 @@ fn a_damaged_snapshot_is_refused_and_never_panics() {
 type Plain = (i64, u8, Option<f64>);
 
 /// The rows in the frame of each row, by the words of the definition.
-fn frame_of<'a>(rows: &'a [Plain], n: usize, frame: Frame) -> Vec<&'a Plain> {
+fn frame_of(rows: &[Plain], n: usize, frame: Frame) -> Vec<&Plain> {
     let (time, sensor, _) = rows[n];
     let upto = rows[..=n].iter().filter(|row| row.1 == sensor);
     match frame {

@@ -352,6 +352,7 @@ impl Lowering<'_> {
             Problem { hint: what.hint, ..self.text.at_any(words, &what.message) }
         })?;
         operator.explain.insert(0, explain);
+        operator.tells_late = self.is_first_to_tell_late();
         let lineage = taken[..passed_on].iter().map(|name| (name.clone(), name.clone())).collect();
         let mut added = self.push("over", vec![relation.input], operator, vec![lineage]);
         let types = added.df_schema().map_err(|e| self.text.planning(&e))?;
@@ -362,6 +363,11 @@ impl Lowering<'_> {
         });
         added.columns = before.columns.into_iter().chain(results).collect();
         Ok(added)
+    }
+
+    /// Whether no step so far hands on late rows: what is late for a query is so for the first of its steps that goes by time.
+    pub(super) fn is_first_to_tell_late(&self) -> bool {
+        !self.steps.iter().any(|step| step.operator.tells_late)
     }
 
     fn type_of(&self, expr: &Expr, relation: &Relation) -> Result<DataType, Problem> {

@@ -86,6 +86,7 @@ impl Lowering<'_> {
             false => format!("partition by {} order by {sorted}: {}", names(partition), taken[passed_on..].join(", ")),
         };
         operator.explain.insert(0, told);
+        operator.tells_late = self.is_first_to_tell_late();
         let lineage = taken[..passed_on].iter().map(|name| (name.clone(), name.clone())).collect();
         let mut added = self.push("rank", vec![input.input], operator, vec![lineage]);
         self.ranks.push(RankStep { step: self.steps.len() - 1, spec, input: schema });
@@ -104,12 +105,13 @@ impl Lowering<'_> {
                 continue;
             }
             ranks.spec.best = Some((rank, most));
-            let limited = rank::plan(&ranks.spec, &ranks.input).map_err(|problems| {
+            let mut limited = rank::plan(&ranks.spec, &ranks.input).map_err(|problems| {
                 problems.0.into_iter().next().unwrap_or_else(|| Problem::whole("the rank cannot be planned"))
             })?;
-            let told = self.steps[step].operator.explain.first().cloned();
-            self.steps[step].operator = limited;
-            self.steps[step].operator.explain.splice(0..0, told);
+            let known = &mut self.steps[step].operator;
+            limited.explain.splice(0..0, known.explain.first().cloned());
+            limited.tells_late = known.tells_late;
+            *known = limited;
         }
         Ok(())
     }

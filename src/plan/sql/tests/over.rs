@@ -417,3 +417,25 @@ fn windows_are_cut_over_windows_by_any_of_their_times_and_in_any_form() {
     "#]]
     .assert_eq(&run(&by_end, READINGS));
 }
+
+#[test]
+fn readings_of_bad_quality_are_left_out_of_frames_and_not_of_lag() {
+    let times = vec![lineside_operators::TimeColumn { name: "ts".to_owned(), delay: Span::ZERO }];
+    let line = crate::plan::sql::Table { name: "line".to_owned(), schema: lineside_model::schema::readings(), times };
+    let sql = "SELECT ts, avg(value) OVER s AS mean, count(*) OVER s AS n, lag(value) OVER s AS before FROM line
+               WINDOW s AS (PARTITION BY sensor ORDER BY ts ROWS 9 PRECEDING)";
+    let plan = crate::plan::sql::plan_query("q", sql, Default::default(), &[line]).unwrap();
+    let told = plan.steps[..2].iter().flat_map(|step| &step.operator.explain).map(|line| format!("{line}\n"));
+    expect![[r#"
+        select ts, sensor, value, quality, received_at, if_usable(value, quality) AS argument
+        partition by sensor order by ts: avg(value) over the last 10 rows, count(*) over the last 10 rows, lag(value)
+        rows in the order of ts, each put out when the watermark has passed it
+        rows behind the watermark are dropped and counted as late
+        state: the rows that wait for the watermark
+        state of avg(value) for each sensor: the values of the last 10 rows
+        state of count(*) for each sensor: the values of the last 10 rows
+        state of lag(value) for each sensor: the last value
+        at most 1000000 keys, which are never forgotten; rows of others are dropped as too_many_keys
+        readings of bad quality take part in count(*), not in avg(value); quality = "all" in the query's table takes them all
+    "#]].assert_eq(&told.collect::<String>());
+}
