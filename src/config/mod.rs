@@ -58,6 +58,8 @@ pub struct Pipeline {
 pub enum Kind {
     /// `[source.NAME]`: where rows come from.
     Source,
+    /// `[table.NAME]`: rows that are all there, to be looked up.
+    Table,
     /// `[query.NAME]`: continuous SQL.
     Query,
     /// `[operator.NAME]`: a step that is not SQL, such as a control loop.
@@ -68,12 +70,13 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order in which rows pass them.
-    pub const ALL: [Self; 4] = [Self::Source, Self::Query, Self::Operator, Self::Sink];
+    pub const ALL: [Self; 5] = [Self::Source, Self::Table, Self::Query, Self::Operator, Self::Sink];
 
     /// The word in the file.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Source => "source",
+            Self::Table => "table",
             Self::Query => "query",
             Self::Operator => "operator",
             Self::Sink => "sink",
@@ -220,7 +223,7 @@ impl Config {
     }
 
     fn unknown_table(&mut self, key: &str) {
-        let known = ["pipeline", "source", "query", "operator", "sink"];
+        let known = ["pipeline", "source", "table", "query", "operator", "sink"];
         let what = if self.document.value.get(key).is_some_and(Value::is_object) { "table" } else { "key" };
         let problem = Problem::whole(format!("unknown {what} \"{key}\"")).hint(did_you_mean(key, known));
         self.note(&[key], problem);

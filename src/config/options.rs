@@ -65,6 +65,16 @@ pub struct SourceOptions {
     pub on_bad: Option<OnBadOption>,
 }
 
+/// What every `[table.NAME]` has.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TableOptions {
+    /// What it is read over: a connector whose rows have an end, such as "file".
+    pub connector: String,
+    /// How often it is read again, such as "10m"; by default it is read once.
+    pub refresh: Option<Span>,
+}
+
 /// What is done with a message that does not decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

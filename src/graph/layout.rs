@@ -44,7 +44,8 @@ impl Layout {
             Input::Node(n) | Input::Late(n) => sources + n,
         };
         for (n, node) in plan.nodes.iter().enumerate() {
-            for &input in &node.inputs {
+            // A table joins nobody: each component reads it for itself, so that control shares nothing with the rest.
+            for &input in node.inputs.iter().filter(|input| !plan.is_table(**input)) {
                 join(&mut parent, place(input), sources + n);
             }
         }
@@ -52,21 +53,27 @@ impl Layout {
             join(&mut parent, place(sink.input), sources + nodes + n);
         }
         let roots = (0..parent.len()).map(|n| root(&mut parent, n)).collect::<Vec<_>>();
+        let is_stream = |n: usize| plan.sources.get(n).is_none_or(|source| source.table.is_none());
         let mut components = (roots.iter().collect::<BTreeSet<_>>().into_iter())
+            .filter(|&&of| is_stream(of))
             .map(|&of| {
                 let members =
                     |from: usize, count: usize| (0..count).filter(|n| roots[from + n] == of).collect::<Vec<_>>();
-                component(
-                    plan,
-                    members(0, sources),
-                    members(sources, nodes),
-                    members(sources + nodes, plan.sinks.len()),
-                )
+                let nodes = members(sources, nodes);
+                let tables = tables_of(plan, &nodes);
+                let sources_of = members(0, sources).into_iter().chain(tables).collect();
+                component(plan, sources_of, nodes, members(sources + plan.nodes.len(), plan.sinks.len()))
             })
             .collect::<Vec<_>>();
         components.sort_by_key(|c| !c.control);
         Self { components }
     }
+}
+
+/// The tables that these nodes look rows up in.
+fn tables_of(plan: &Plan, nodes: &[usize]) -> BTreeSet<usize> {
+    let inputs = nodes.iter().flat_map(|&n| &plan.nodes[n].inputs).filter(|input| plan.is_table(**input));
+    inputs.filter_map(|input| if let Input::Source(n) = input { Some(*n) } else { None }).collect()
 }
 
 fn root(parent: &mut [usize], mut n: usize) -> usize {
@@ -100,7 +107,9 @@ fn shared_by(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> 
     if control {
         return Err("a field bus has one worker".to_owned());
     }
-    let &[source] = sources else { return Err("it has several sources, so it has one worker".to_owned()) };
+    // A table is given to every worker.
+    let streams = sources.iter().copied().filter(|&n| plan.sources[n].table.is_none()).collect::<Vec<_>>();
+    let &[source] = streams.as_slice() else { return Err("it has several sources, so it has one worker".to_owned()) };
     let mut common: Option<BTreeSet<String>> = None;
     for &n in nodes {
         let node = &plan.nodes[n];
@@ -145,7 +154,8 @@ fn trace(plan: &Plan, input: Input, column: &str, source: usize) -> Option<Strin
         }
         Input::Node(n) => {
             let node = &plan.nodes[n];
-            agreed(node.inputs.iter().enumerate().map(|(port, &input)| {
+            let streams = node.inputs.iter().enumerate().filter(|(_, input)| !plan.is_table(**input));
+            agreed(streams.map(|(port, &input)| {
                 let (_, from) = node.lineage.get(port)?.iter().find(|(output, _)| output == column)?;
                 trace(plan, input, from, source)
             }))

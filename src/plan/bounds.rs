@@ -13,6 +13,9 @@ pub const MAX_BATCH_ROWS: usize = 8192;
 /// Wire messages that a source on the control lane hands over in one turn at most.
 pub const CONTROL_BATCH_ROWS: usize = 64;
 
+/// Rows of a table that rows of a stream are looked up in.
+pub const TABLE_ROWS_MOST: usize = 1_000_000;
+
 /// Messages a control worker takes before it lets the reactor poll its sockets.
 pub const DRAIN_CONTROL: usize = 64;
 

@@ -22,6 +22,7 @@ use super::sink::plan_sink;
 use super::source::plan_source;
 use super::sql::{QueryPlan, StepInput, Table, Wish, plan_query, tables_of};
 use super::system::WATERMARKS;
+use super::table::plan_table;
 use super::{Input, NodePlan, OnBad, Plan, Registries, SourcePlan, check};
 use crate::config::options::{OnBadOption, QueryOptions};
 use crate::config::{Config, Finding, Kind, Object, Report, Secrets, Severity, is_name};
@@ -32,7 +33,7 @@ const DEAD_LETTERS: &str = ".dead_letters";
 const QUARANTINE: &str = ".quarantine";
 
 /// What a query can read.
-const TABLES: [Kind; 3] = [Kind::Source, Kind::Query, Kind::Operator];
+const TABLES: [Kind; 4] = [Kind::Source, Kind::Table, Kind::Query, Kind::Operator];
 
 /// Checks a pipeline file against what there is, and plans it.
 ///
@@ -138,9 +139,13 @@ impl<'a> Builder<'a> {
 
     fn plan_sources(&mut self) {
         let (pipeline, folder) = (self.plan.name.clone(), self.config.folder());
-        for object in self.objects(&[Kind::Source]) {
+        for object in self.objects(&[Kind::Source, Kind::Table]) {
             let context = PlanContext { name: &object.name, pipeline: &pipeline, folder: &folder };
-            match plan_source(object, self.registries, &context) {
+            let planned = match object.kind {
+                Kind::Table => plan_table(object, self.registries, &context),
+                _ => plan_source(object, self.registries, &context),
+            };
+            match planned {
                 Ok(source) => {
                     self.outputs.insert(&object.name, Some(Input::Source(self.plan.sources.len())));
                     self.plan.sources.push(source);
@@ -200,7 +205,7 @@ impl<'a> Builder<'a> {
             let Some((name, object)) = objects.get_key_value(name.as_str()) else { continue };
             let output = match object.kind {
                 Kind::Query => self.plan_query(object, &reads[name]),
-                Kind::Operator | Kind::Source | Kind::Sink => {
+                Kind::Operator | Kind::Source | Kind::Table | Kind::Sink => {
                     let input = self.input_of(object);
                     self.plan_operator(object, input)
                 }
@@ -239,7 +244,8 @@ impl<'a> Builder<'a> {
                 Ok(Found::Rows(input)) => {
                     inputs.insert(name.as_str(), input);
                     let (schema, times) = (self.plan.schema(input), self.plan.times(input));
-                    tables.push(Table { name: name.clone(), schema, times });
+                    let fixed = self.plan.is_table(input);
+                    tables.push(Table { name: name.clone(), schema, times, fixed });
                 }
                 Ok(Found::Faulty) => faulty = true,
                 Err(problem) => {
@@ -348,6 +354,11 @@ impl<'a> Builder<'a> {
     /// What the option `input` of an object stands for; `None` if that is nothing, or something with mistakes.
     fn input_of(&mut self, object: &Object) -> Option<Input> {
         match self.resolve(object.text("input")?) {
+            Ok(Found::Rows(input)) if self.plan.is_table(input) => {
+                let message = format!("table \"{}\" is no stream", self.plan.input_name(input));
+                self.note(object, Problem::option("input", message).hint("JOIN it in a query, and read that"));
+                None
+            }
             Ok(Found::Rows(input)) => Some(input),
             Ok(Found::Faulty) => None,
             Err(problem) => {
@@ -414,7 +425,7 @@ fn secrets(config: &Config, registries: &Registries<'_>) -> Secrets {
     for object in &config.objects {
         let connector = object.text("connector").and_then(|name| registries.connector(name));
         let schema = match object.kind {
-            Kind::Source => connector.and_then(|kind| kind.source_options()),
+            Kind::Source | Kind::Table => connector.and_then(|kind| kind.source_options()),
             Kind::Sink => connector.and_then(|kind| kind.sink_options()),
             Kind::Operator => object.text("type").and_then(|n| registries.operator(n)).map(|kind| kind.options()),
             Kind::Query => None,

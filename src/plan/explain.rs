@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Schema, TimeUnit};
 use lineside_model::Span;
 
 use super::bounds::{
-    CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS, TIME_KEYS_LIMIT, TOLD_MESSAGES,
+    CONTROL_BATCH_ROWS, DRAIN_BULK, DRAIN_CONTROL, EDGE_MESSAGES, MAX_BATCH_ROWS, TABLE_ROWS_MOST, TIME_KEYS_LIMIT,
+    TOLD_MESSAGES,
 };
 use super::{Input, KeyTimePlan, NodePlan, OnBad, Plan, SinkPlan, SourcePlan};
 
@@ -159,6 +160,13 @@ impl Explanation<'_> {
 }
 
 fn write_source(out: &mut String, source: &SourcePlan) -> fmt::Result {
+    if let Some(table) = &source.table {
+        writeln!(out, "table \"{}\" ({}), {}", source.name, source.connector, lane(source.planned.control))?;
+        lines(out, &source.planned.explain)?;
+        let again = table.refresh.map_or_else(|| "read once".to_owned(), |every| format!("read again every {every}"));
+        writeln!(out, "  {again}, whole; at most {TABLE_ROWS_MOST} rows")?;
+        return write_columns(out, &source.schema);
+    }
     let codec = source.codec.map(|codec| format!(", codec {codec}")).unwrap_or_default();
     writeln!(out, "source \"{}\" ({}{codec}), {}", source.name, source.connector, lane(source.planned.control))?;
     lines(out, &source.planned.explain)?;

@@ -4,7 +4,9 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::{Map, Value, json};
 
 use super::Registries;
-use crate::config::options::{OperatorOptions, PipelineOptions, QueryOptions, SinkOptions, SourceOptions, TimeOptions};
+use crate::config::options::{
+    OperatorOptions, PipelineOptions, QueryOptions, SinkOptions, SourceOptions, TableOptions, TimeOptions,
+};
 
 /// The JSON schema of the pipeline file.
 pub fn file_schema(registries: &Registries<'_>) -> Value {
@@ -18,6 +20,12 @@ pub fn file_schema(registries: &Registries<'_>) -> Value {
         Some(schema.object::<SourceOptions>("source", "connector", kind.name(), kind.about(), own))
     });
     let sources = sources.collect::<Vec<_>>();
+    // What can be a table is told when it is planned: a file can, unless it is followed.
+    let tables_of = registries.connectors.iter().filter(|kind| kind.name() == "file").filter_map(|kind| {
+        let own = kind.source_options()?.to_value();
+        Some(schema.object::<TableOptions>("table", "connector", kind.name(), kind.about(), own))
+    });
+    let tables_of = tables_of.collect::<Vec<_>>();
     let sinks = connectors().filter_map(|kind| {
         let own = kind.sink_options()?.to_value();
         Some(schema.object::<SinkOptions>("sink", "connector", kind.name(), kind.about(), own))
@@ -36,6 +44,7 @@ pub fn file_schema(registries: &Registries<'_>) -> Value {
         "properties": {
             "pipeline": pipeline,
             "source": tables("where rows come from", &json!({ "oneOf": sources })),
+            "table": tables("rows that are all there, to be looked up by JOIN", &json!({ "oneOf": tables_of })),
             "query": tables("continuous SQL over sources, other queries and operators", &query),
             "operator": tables("steps that are not SQL", &json!({ "oneOf": operators })),
             "sink": tables("where rows go", &json!({ "oneOf": sinks })),

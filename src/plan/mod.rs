@@ -15,6 +15,8 @@ mod share;
 mod sink;
 mod source;
 pub mod sql;
+mod table;
+pub use table::LOADED_AT;
 pub mod system;
 
 use arrow::datatypes::SchemaRef;
@@ -92,6 +94,15 @@ pub struct SourcePlan {
     pub left_out: Vec<String>,
     /// How event time is taken.
     pub time: TimePlan,
+    /// Where it is a `[table.NAME]`: how often it is read again.
+    pub table: Option<TablePlan>,
+}
+
+/// A source whose rows are all there, to be looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TablePlan {
+    /// How often it is read again; `None`: it is read once.
+    pub refresh: Option<Span>,
 }
 
 impl std::fmt::Debug for SourcePlan {
@@ -202,6 +213,11 @@ impl Plan {
             Input::Node(n) => SchemaRef::clone(&self.nodes[n].operator.output),
             Input::Late(n) => late_rows(&self.schema(self.nodes[n].inputs[0])),
         }
+    }
+
+    /// Whether an input is a table, and no stream.
+    pub fn is_table(&self, input: Input) -> bool {
+        matches!(input, Input::Source(n) if self.sources[n].table.is_some())
     }
 
     /// The event times of an input.

@@ -75,7 +75,18 @@ pub(super) fn plan_source(
         Some(OnBadOption::Drop) | None => OnBad::Drop,
     };
     let name = object.name.clone();
-    problems.or(SourcePlan { name, connector: kind.name(), planned, decoder, codec, on_bad, schema, left_out, time })
+    problems.or(SourcePlan {
+        name,
+        connector: kind.name(),
+        planned,
+        decoder,
+        codec,
+        on_bad,
+        schema,
+        left_out,
+        time,
+        table: None,
+    })
 }
 
 /// How messages become rows.

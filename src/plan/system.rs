@@ -72,6 +72,7 @@ impl SourcePlan {
                 per_key: None,
                 close_after: None,
             },
+            table: None,
         }
     }
 

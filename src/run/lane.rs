@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::sink_task::{self, SinkTask};
 use super::source_task::{self, SourceTask};
+use super::table_source::TableSource;
 use super::watermarks::WatermarkTable;
 use super::worker_task::{ToSink, WorkerTask};
 use super::{Stop, exchange, meter, workers};
@@ -135,7 +136,11 @@ pub(super) fn place(
     let control = component.control || lanes.len() == 1 && lanes[0].control;
     let (drain, limit) = if control { (DRAIN_CONTROL, CONTROL_BATCH_ROWS) } else { (DRAIN_BULK, MAX_BATCH_ROWS) };
     // Where all sources are field buses, nothing that is only told may hold back what is controlled.
-    let only_control = component.sources.iter().all(|&n| plan.sources[n].planned.control);
+    let only_control = component
+        .sources
+        .iter()
+        .filter(|&&n| plan.sources[n].table.is_none())
+        .all(|&n| plan.sources[n].planned.control);
     let holds_back = |sink: usize| !only_control || plan.sinks[sink].planned.control;
 
     let workers = workers(plan, component, board);
@@ -156,12 +161,16 @@ pub(super) fn place(
             true => Box::new(WatermarkTable::new(plan, board, clock)),
             false => (planned.planned.build)(&context),
         };
+        let source = match planned.table {
+            Some(table) => Box::new(TableSource::new(planned, table, source, clock)) as Box<dyn Source>,
+            None => source,
+        };
         let task = SourceTask::new(
             plan,
             n,
             source,
             source_task::Wiring {
-                exchange: exchange(plan, component, n)?,
+                exchange: if planned.table.is_some() { None } else { exchange(plan, component, n)? },
                 inputs: reads.filter(|input| workers.iter().any(|w| w.reads(*input))).collect(),
                 to: to_workers.clone(),
                 answers,

@@ -16,6 +16,7 @@ mod lane;
 mod sink_task;
 mod source_task;
 mod source_time;
+mod table_source;
 #[cfg(test)]
 mod tests;
 mod watermarks;

@@ -60,6 +60,10 @@ pub(super) struct SourceTask {
     /// The schema of what is put aside.
     quarantine: SchemaRef,
     told_sensors: Timestamp,
+    /// Whether it is a table, which is handed over whole.
+    table: bool,
+    /// Whether the workers have heard of the end: of a table when it was read first, though it may be read again.
+    ended: bool,
     /// Messages after which the other end would stop sending.
     unacked_limit: Option<usize>,
     unacked: usize,
@@ -92,6 +96,8 @@ impl SourceTask {
             time: SourceTime::new(&planned.time, &planned.schema, clock.now())?,
             quarantine: quarantine(&planned.schema),
             told_sensors: Timestamp::MIN,
+            table: planned.table.is_some(),
+            ended: false,
             unacked_limit: planned.planned.unacked_limit,
             unacked: 0,
             position: Position::None,
@@ -142,7 +148,9 @@ impl SourceTask {
             confirmed = self.barrier().await;
         }
         let told = self.tell_sensors(true);
-        self.send_to_inputs(&Message::End(ending)).await;
+        if !self.ended {
+            self.send_to_inputs(&Message::End(ending)).await;
+        }
         let result = result.and(told).and(confirmed).and(self.last_acks().await);
         let closed = self.source.close().await;
         self.meter.set_state(State::Ended);
@@ -162,7 +170,7 @@ impl SourceTask {
         let opened_at = self.clock.now();
         loop {
             let waits_for_acks = self.unacked_limit.is_some() && self.unacked > 0 && self.acks.under_way() < BARRIERS;
-            let quiet = self.time.wait(self.clock.now());
+            let quiet = if self.table { None } else { self.time.wait(self.clock.now()) };
             let pause = match self.unacked > 0 && self.unacked_limit.is_none() {
                 true => Some(quiet.map_or(ACK_EVERY, |quiet| quiet.min(ACK_EVERY))),
                 false => quiet,
@@ -170,6 +178,8 @@ impl SourceTask {
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(Ending::Stopped),
+                // Nobody is left to look rows up.
+                () = self.wiring.to[0].closed(), if self.ended => return Ok(Ending::Complete),
                 Some(number) = self.wiring.answers.recv() => self.answered(number).await?,
                 pulled = self.source.pull(self.wiring.limit) => {
                     let pulled = pulled?;
@@ -237,6 +247,9 @@ impl SourceTask {
         if rows.num_rows() == 0 {
             return Ok(());
         }
+        if self.table {
+            return self.hand_on_table(rows, origin).await;
+        }
         let (mut pieces, mut aside) = (Vec::new(), Vec::new());
         self.time.take(rows, self.clock.now(), &mut pieces, &mut aside)?;
         let beyond_limit = self.time.take_beyond_limit();
@@ -247,6 +260,18 @@ impl SourceTask {
         self.hand_on_aside(aside, origin).await?;
         self.meter.held.set_heard_at(self.time.latest_rows());
         self.tell_sensors(false)
+    }
+
+    /// Every worker gets the whole table. It has no time that others would wait for: behind the first the workers hear of its
+    /// end, so that it holds up rows until then and the end of the pipeline never.
+    async fn hand_on_table(&mut self, rows: RecordBatch, origin: Timestamp) -> Result<()> {
+        let input = Input::Source(self.number);
+        self.meter.rows_out(rows.num_rows());
+        self.send_to_all(input, &Message::Data(Batch { rows, origin })).await;
+        if !std::mem::replace(&mut self.ended, true) {
+            self.send_to_all(input, &Message::End(Ending::Complete)).await;
+        }
+        Ok(())
     }
 
     /// Tells the meter what its sensors are to the watermark, at most once a second.
@@ -304,6 +329,9 @@ impl SourceTask {
 
     /// Nothing came for a while.
     async fn silence(&mut self) -> Result<()> {
+        if self.table {
+            return Ok(());
+        }
         let mut pieces = Vec::new();
         self.time.silence(self.clock.now(), &mut pieces);
         let origin = self.time.latest_rows();

@@ -105,7 +105,10 @@ impl WatermarkTable {
     }
 
     fn others_have_ended(&self) -> bool {
-        let sources = self.board.meters.iter().filter(|meter| meter.kind == Kind::Source && meter.name != WATERMARKS);
+        // Tables end with those who look rows up in them.
+        let is_stream =
+            |name: &str| self.plan.sources.iter().any(|s| s.name == name && s.table.is_none() && !s.is_system());
+        let sources = self.board.meters.iter().filter(|meter| meter.kind == Kind::Source && is_stream(&meter.name));
         sources.map(|meter| meter.report().state).all(|state| state == State::Ended)
     }
 }

@@ -1,6 +1,6 @@
 //! Joins of two files: the torques of a station with the pressures of its line.
 
-use super::{Bench, reasons};
+use super::{Bench, reasons, wait_until};
 
 /// Two files and a query over them.
 fn pipeline(sql: &str) -> String {
@@ -93,4 +93,89 @@ fn the_windows_of_two_queries() {
         {"window_start":20,"station":"a","torque":4.0,"pressure":null}
     "#]]
     .assert_eq(&rows);
+}
+
+/// Readings of a file, with what a table has about their product.
+fn with_recipes(follow: bool, refresh: &str) -> String {
+    format!(
+        r#"
+[source.readings]
+connector = "file"
+path = "readings.csv"
+columns = {{ ts = {{ type = "timestamp", unit = "s" }}, product = "int", value = "float" }}
+{follow}
+
+[table.recipes]
+connector = "file"
+path = "recipes.csv"
+columns = {{ product = "int", name = "text", limit = "float" }}
+{refresh}
+
+[query.joined]
+sql = """
+SELECT ts, value, name, value > "limit" AS above
+FROM readings LEFT JOIN recipes ON readings.product = recipes.product
+"""
+
+[query.tops]
+sql = """
+SELECT window_start, name, max(value) AS top FROM TUMBLE(joined, ts, INTERVAL '10' SECOND) GROUP BY window_start, name
+"""
+
+[sink.out]
+connector = "file"
+input = "joined"
+path = "joined.jsonl"
+time = "s"
+
+[sink.tops]
+connector = "file"
+input = "tops"
+path = "tops.jsonl"
+time = "s"
+"#,
+        follow = if follow { "follow = true" } else { "" },
+    )
+}
+
+const READINGS: &str = "ts,product,value\n1,7,20.5\n2,8,30.5\n12,7,40.0\n";
+
+#[test]
+fn readings_are_looked_up_in_a_table_and_go_on_into_windows() {
+    let bench = Bench::new();
+    bench.write("readings.csv", READINGS);
+    bench.write("recipes.csv", "product,name,limit\n7,bread,30.0\n9,cake,10.0\n");
+    let ended = bench.run(&with_recipes(false, "")).well();
+    assert_eq!(ended.dropped("tops"), reasons([]));
+    expect_test::expect![[r#"
+        {"ts":1,"value":20.5,"name":"bread","above":false}
+        {"ts":2,"value":30.5,"name":null,"above":null}
+        {"ts":12,"value":40.0,"name":"bread","above":true}
+    "#]]
+    .assert_eq(&bench.read("joined.jsonl"));
+    expect_test::expect![[r#"
+        {"window_start":0,"name":"bread","top":20.5}
+        {"window_start":0,"name":null,"top":30.5}
+        {"window_start":10,"name":"bread","top":40.0}
+    "#]]
+    .assert_eq(&bench.read("tops.jsonl"));
+}
+
+#[test]
+fn a_table_is_read_again_and_does_not_hold_up_the_end() {
+    let bench = Bench::new();
+    bench.write("readings.csv", READINGS);
+    bench.write("recipes.csv", "product,name,limit\n7,bread,30.0\n");
+    bench.run(&with_recipes(false, "refresh = \"1h\"")).well();
+    assert_eq!(bench.lines("joined.jsonl"), 3);
+
+    let run = bench.start(&with_recipes(true, "refresh = \"1s\""));
+    wait_until("the rows came out", || bench.read("joined.jsonl.partial").contains("bread"));
+    bench.write("recipes.csv", "product,name,limit\n7,rolls,30.0\n");
+    wait_until("the new name came out", || {
+        bench.append("readings.csv", "13,7,1.0\n");
+        bench.read("joined.jsonl.partial").contains("rolls")
+    });
+    run.stop().well();
+    assert!(bench.read("joined.jsonl").contains("bread"));
 }

@@ -222,11 +222,12 @@ impl Kept {
 }
 
 /// The columns of a schema as they are saved.
-fn stored(schema: &Schema) -> SchemaRef {
+pub(super) fn stored(schema: &Schema) -> SchemaRef {
     let field = |field: &Arc<Field>| Field::new(field.name(), stored_type(field.data_type()), true);
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
-fn types(schema: &Schema) -> Vec<DataType> {
+/// The types of the columns of a schema.
+pub(super) fn types(schema: &Schema) -> Vec<DataType> {
     schema.fields().iter().map(|field| field.data_type().clone()).collect()
 }

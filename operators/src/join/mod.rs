@@ -9,6 +9,7 @@
 //! reach are taken. `docs/joins.md` says how it works and what bounds it.
 
 mod kept;
+pub mod lookup;
 mod output;
 mod timed;
 

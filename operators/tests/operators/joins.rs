@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use expect_test::expect;
 use lineside_model::{Reason, Span, Timestamp, schema};
 use lineside_operators::PlannedOperator;
+use lineside_operators::join::lookup::{self, LookupSpec};
 use lineside_operators::join::{self, JoinSide, JoinSpec, KEYS_LIMIT, Pick};
 use proptest::collection::vec;
 use proptest::option;
@@ -200,6 +201,50 @@ fn what_cannot_be_joined_is_told() {
     expect![[r#""n" of right is no timestamp in microseconds; "key" is Dictionary(Int8, Utf8) and "n" is Int64: they are never equal; rows cannot be more than 36,000 years apart; rows of the right would have to be kept for ever"#]].assert_eq(&join::plan(&wrong).expect_err("it is wrong").to_string());
 }
 
+/// `ts, n` of the stream and `n_2` of the table, by key.
+fn lookup_spec(alone: bool, waiting_limit: usize) -> LookupSpec {
+    LookupSpec {
+        stream: columns(),
+        times: Vec::new(),
+        table: columns(),
+        name: "table".to_owned(),
+        keys: vec![(1, 1)],
+        stream_columns: vec![(0, "ts".to_owned()), (2, "n".to_owned())],
+        table_columns: vec![(2, "n_2".to_owned())],
+        alone,
+        waiting_limit,
+    }
+}
+
+/// Runs a lookup: a batch of the stream or the whole table after the other, saved and restored before those in `restarts`.
+fn look_up(planned: &PlannedOperator, batches: &[(usize, Vec<Row>)], restarts: &[usize]) -> Seen {
+    let mut seen = Seen::default();
+    let mut operator = (planned.build)();
+    for (n, (port, rows)) in batches.iter().enumerate() {
+        if restarts.contains(&n) {
+            operator = restarted(planned, operator.as_ref());
+        }
+        operator.process(*port, batch(rows), &mut seen).expect("rows are no error");
+    }
+    seen
+}
+
+#[test]
+fn rows_wait_for_a_table_up_to_a_limit() {
+    let planned = lookup::plan(lookup_spec(false, 2)).expect("it can be planned");
+    let row = |n: i64, key| Row { time: Some(n), key, n };
+    let batches = [
+        (0, vec![row(1, Some("a"))]),
+        (0, vec![row(2, Some("b")), row(3, Some("a"))]),
+        (1, vec![row(10, Some("a")), row(11, None), row(12, Some("a"))]),
+        (0, vec![row(4, None), row(5, Some("a"))]),
+    ];
+    let seen = look_up(&planned, &batches, &[]);
+    let rows = seen.rows.iter().map(|row| row.join(" ")).collect::<Vec<_>>();
+    assert_eq!(rows, ["1us 1 10", "1us 1 12", "5us 5 10", "5us 5 12"]);
+    assert_eq!(seen.dropped.into_iter().collect::<Vec<_>>(), [(Reason::Overflow, 1), (Reason::Unmatched, 2)]);
+}
+
 /// State follows the rows within reach, not all that ever came.
 #[test]
 fn state_is_bounded_by_time() {
@@ -366,6 +411,45 @@ proptest! {
                 let at = row[column].parse::<Span>().expect("a time").micros();
                 prop_assert!(at >= watermark - time.delay.micros(), "{} {at} after {watermark}", time.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_lookup_is_the_same_however_its_stream_is_cut_and_when_it_is_restarted(
+        events in events(), alone in any::<bool>(), every in 1..30usize, restarts in vec(0..120usize, 0..4),
+    ) {
+        let planned = lookup::plan(lookup_spec(alone, 20)).expect("it can be planned");
+        let rows = events.iter().filter_map(|event| if let Event::Row(_, row) = event { Some(row.clone()) } else { None });
+        let rows = rows.collect::<Vec<_>>();
+        let table = |n: usize| (1, rows.iter().skip(n).take(3).cloned().collect::<Vec<_>>());
+        let (mut single, mut whole) = (Vec::new(), Vec::<(usize, Vec<Row>)>::new());
+        let mut expected = Seen::default();
+        let mut now = None::<(usize, Vec<Row>)>;
+        let mut waiting = 0;
+        for (n, row) in rows.iter().enumerate() {
+            if n % every == every - 1 {
+                single.push(table(n));
+                whole.push(table(n));
+                now = Some(table(n));
+            }
+            single.push((0, vec![row.clone()]));
+            match whole.last_mut() {
+                Some((0, rows)) => rows.push(row.clone()),
+                _ => whole.push((0, vec![row.clone()])),
+            }
+            waiting += usize::from(now.is_none());
+            let Some((_, table)) = &now else { continue };
+            let found = table.iter().filter(|other| row.key.is_some() && other.key == row.key).count();
+            if found == 0 && !alone {
+                *expected.dropped.entry(Reason::Unmatched).or_default() += 1;
+            }
+        }
+        let seen = look_up(&planned, &single, &[]);
+        prop_assert_eq!(&seen, &look_up(&planned, &whole, &[]));
+        prop_assert_eq!(&seen, &look_up(&planned, &single, &restarts));
+        prop_assert_eq!(seen.dropped.get(&Reason::Overflow).copied().unwrap_or_default(), waiting.max(20) - 20);
+        if every == 1 {
+            prop_assert_eq!(seen.dropped, expected.dropped);
         }
     }
 }

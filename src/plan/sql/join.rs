@@ -44,6 +44,9 @@ struct Reach {
 
 impl Lowering<'_> {
     pub(super) fn join(&mut self, node: &logical_expr::Join) -> Result<Relation, Problem> {
+        if self.is_lookup(&node.right) {
+            return self.lookup(node);
+        }
         let left = self.side_of(&node.left)?;
         let right = self.side_of(&node.right)?;
         let sides = Sides { schema: &node.schema, left: &left, right: &right };
@@ -78,16 +81,10 @@ impl Lowering<'_> {
         let right_keys = resolved(&right, right_keys, node.right.schema())?;
         let left_only = resolved(&left, condition.left_only, node.left.schema())?;
         let right_only = resolved(&right, condition.right_only, node.right.schema())?;
-        let own = names_in(&LogicalPlan::Join(node.clone())).map_err(|e| self.text.planning(&e))?;
-        let wanted = |schema: &DFSchema, others: bool| {
-            let used = |name: &String| self.used.get(name).copied().unwrap_or_default();
-            let needed = |name: &String| others || used(name) > usize::from(own.contains(name));
-            let fields = schema.fields().iter().enumerate();
-            fields.filter(|(_, field)| needed(field.name())).map(|(n, _)| n).collect::<Vec<_>>()
-        };
         // What is looked at behind the join comes out of it.
         let others = !condition.others.is_empty();
-        let (left_wanted, right_wanted) = (wanted(node.left.schema(), others), wanted(node.right.schema(), others));
+        let (left_wanted, right_wanted) =
+            (self.wanted(node, node.left.schema(), others)?, self.wanted(node, node.right.schema(), others)?);
         let time = reach.times;
         let taken = Taken { names: &left_names, wanted: left_wanted, keys: left_keys, time: time.0, only: left_only };
         let left = self.prepared(left, taken)?;
@@ -123,7 +120,7 @@ impl Lowering<'_> {
     }
 
     /// A side of a join; a row that is in several windows comes several times.
-    fn side_of(&mut self, plan: &LogicalPlan) -> Result<Relation, Problem> {
+    pub(super) fn side_of(&mut self, plan: &LogicalPlan) -> Result<Relation, Problem> {
         let relation = self.relation(plan)?;
         match relation.is_windowed() {
             true => self.step("prepare", relation, &names_of(plan.schema())),
@@ -214,10 +211,21 @@ impl Lowering<'_> {
         Err(self.text.at_span(place(other), "on", message).hint(hint))
     }
 
-    fn at_join(&self, node: &logical_expr::Join, message: &str) -> Problem {
+    pub(super) fn at_join(&self, node: &logical_expr::Join, message: &str) -> Problem {
         let on = node.on.iter().find_map(|(left, _)| place(left));
         let filter = node.filter.as_ref().and_then(place);
         self.text.at_span(filter.or(on), "join", message)
+    }
+
+    /// Which columns of a side are used above the join; with `own` also those that its condition uses.
+    pub(super) fn wanted(&self, node: &logical_expr::Join, side: &DFSchema, own: bool) -> Result<Vec<usize>, Problem> {
+        let told = |e| self.text.planning(&e);
+        let plan = LogicalPlan::Join(node.clone());
+        let (below, own) =
+            (uses(&plan).map_err(told)?, if own { names_in(&plan).map_err(told)? } else { BTreeSet::new() });
+        let used = |name: &String| own.contains(name) || self.used.get(name) > below.get(name);
+        let fields = side.fields().iter().enumerate();
+        Ok(fields.filter(|(_, field)| used(field.name())).map(|(n, _)| n).collect())
     }
 
     /// The columns a join reads: those of the side as they are if that will do, otherwise a step that computes them.
@@ -300,7 +308,7 @@ fn join_side(side: &Prepared, names: &[String], name: String, alone: bool) -> Jo
 }
 
 /// What a side is called: its table or alias, if it has one for all columns.
-fn qualifier(plan: &Arc<LogicalPlan>, or: &str) -> String {
+pub(super) fn qualifier(plan: &Arc<LogicalPlan>, or: &str) -> String {
     let mut names = plan.schema().iter().map(|(qualifier, _)| qualifier.map(|table| table.table().to_owned()));
     match names.next().flatten() {
         Some(first) if names.all(|name| name.as_deref() == Some(first.as_str())) => first,

@@ -29,19 +29,21 @@ const WINDOWS_PER_ROW_MAX: i64 = 1_000;
 /// Turns a plan into steps.
 pub(super) struct Lowering<'a> {
     pub(super) text: &'a SqlText,
-    tables: &'a [Table],
+    pub(super) tables: &'a [Table],
     pub(super) steps: Vec<Step>,
     /// Ranks within windows, which a condition that follows may limit.
     pub(super) ranks: Vec<RankStep>,
-    /// How many nodes of the plan use a column of this name: a join keeps those that others use.
+    /// How many nodes of the plan use a column of this name: a join keeps those that are used above it.
     pub(super) used: BTreeMap<String, usize>,
+    /// Whether what is lowered is looked up in, and may be a table that is no stream.
+    pub(super) looks_up: bool,
     /// What is wished of the steps beside the rows of the query.
     pub(super) wish: Wish,
 }
 
 impl<'a> Lowering<'a> {
     pub(super) fn new(text: &'a SqlText, tables: &'a [Table], wish: Wish) -> Self {
-        Self { text, tables, steps: Vec::new(), ranks: Vec::new(), used: BTreeMap::new(), wish }
+        Self { text, tables, steps: Vec::new(), ranks: Vec::new(), used: BTreeMap::new(), looks_up: false, wish }
     }
 
     /// Lowers a whole query. Its output has the columns of the plan.
@@ -67,6 +69,11 @@ impl<'a> Lowering<'a> {
                 let name = scan.table_name.table();
                 let table = self.tables.iter().find(|table| table.name == name);
                 let table = table.ok_or_else(|| self.text.at_word(name, format!("there is no table \"{name}\"")))?;
+                if table.fixed && !self.looks_up {
+                    let message = format!("table \"{name}\" is no stream: its rows are all there from the beginning");
+                    let hint = format!("read a stream and look rows up: FROM … JOIN {name} ON …");
+                    return Err(self.text.at_word(name, message).hint(hint));
+                }
                 let input = StepInput::Table(table.name.clone());
                 Ok(Relation::of(input, Arc::clone(&table.schema), table.times.clone()))
             }

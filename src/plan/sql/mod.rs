@@ -21,6 +21,7 @@ mod join_condition;
 mod keyed;
 mod keyed_call;
 mod keyed_lower;
+mod lookup;
 mod lower;
 mod over;
 mod plant_aggregate;
@@ -59,6 +60,8 @@ pub struct Table {
     pub schema: SchemaRef,
     /// Which of them are event times.
     pub times: Vec<TimeColumn>,
+    /// Whether it is a `[table.NAME]`, whose rows are all there, and no stream.
+    pub fixed: bool,
 }
 
 /// What a step reads.

@@ -180,6 +180,18 @@ pub(super) fn with_edges(expr: Expr, names: &[(String, String)]) -> PlanResult<E
     .data()
 }
 
+/// `expr` with its columns under other names.
+pub(super) fn renamed(expr: Expr, name_of: &dyn Fn(&str) -> Option<String>) -> PlanResult<Expr> {
+    expr.transform_up(|part| match &part {
+        Expr::Column(known) => match name_of(&known.name) {
+            Some(name) => Ok(Transformed::yes(column(&name))),
+            None => Ok(Transformed::no(part)),
+        },
+        _ => Ok(Transformed::no(part)),
+    })
+    .data()
+}
+
 /// `name`, or with a number behind it if that is taken.
 pub(super) fn unused(name: &str, taken: impl Fn(&str) -> bool) -> String {
     let mut found = name.to_owned();

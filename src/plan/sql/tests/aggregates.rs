@@ -38,7 +38,7 @@ fn line() -> Table {
         Field::new("state", DataType::Utf8, true),
     ]);
     let times = vec![TimeColumn { name: "ts".to_owned(), delay: Span::ZERO }];
-    Table { name: "line".to_owned(), schema: Arc::new(schema), times }
+    Table { name: "line".to_owned(), schema: Arc::new(schema), times, fixed: false }
 }
 
 fn rows(text: &str) -> RecordBatch {

@@ -14,11 +14,11 @@ use lineside_operators::{Emitter, Operator, TimeColumn};
 use crate::config::options::QualityOption;
 use crate::plan::sql::{QueryPlan, StepInput, Table, Wish, plan_query};
 
-/// `readings(ts, sensor, value, n)` and `others` with the same columns.
+/// `readings(ts, sensor, value, n)`, `others` and the table `recipes` with the same columns.
 pub(super) fn tables() -> Vec<Table> {
     let times = vec![TimeColumn { name: "ts".to_owned(), delay: Span::ZERO }];
-    let table = |name: &str| Table { name: name.to_owned(), schema: schema(), times: times.clone() };
-    vec![table("readings"), table("others"), table("Mixed")]
+    let table = |name: &str, fixed| Table { name: name.to_owned(), schema: schema(), times: times.clone(), fixed };
+    vec![table("readings", false), table("others", false), table("Mixed", false), table("recipes", true)]
 }
 
 fn schema() -> SchemaRef {
@@ -85,7 +85,12 @@ impl Running {
     pub(super) fn as_table(&self, name: &str) -> Table {
         let StepInput::Step(last) = self.plan.output else { panic!("a query ends in a step") };
         let operator = &self.plan.steps[last].operator;
-        Table { name: name.to_owned(), schema: Arc::clone(&operator.output), times: operator.times.clone() }
+        Table {
+            name: name.to_owned(),
+            schema: Arc::clone(&operator.output),
+            times: operator.times.clone(),
+            fixed: false,
+        }
     }
 
     pub(super) fn feed(&mut self, table: &str, rows: &RecordBatch) {

@@ -388,3 +388,148 @@ fn asof_joins_that_cannot_run_are_refused() {
         "RIGHT JOIN others o USING (ts)",
     ]));
 }
+
+const RECIPES: &str = "
+    0s   a  100  1
+    0s   a  200  2
+    0s   c  300  4";
+
+fn look_up(join: &str) -> String {
+    let sql = format!("SELECT r.ts AS at, r.sensor, r.value, p.value AS recipe FROM readings r {join}");
+    // The first reading comes before the table was read.
+    run_tables(&sql, &[("readings", "1s a 1 1"), ("recipes", RECIPES), ("readings", "2s b 2 2\n3s a 3 4")])
+}
+
+#[test]
+fn rows_are_looked_up_in_a_table() {
+    expect![[r#"
+        at  sensor  value  recipe
+        1s  a       1.0    100.0
+        1s  a       1.0    200.0
+        3s  a       3.0    100.0
+        3s  a       3.0    200.0
+        unmatched 1
+    "#]]
+    .assert_eq(&look_up("JOIN recipes p ON r.sensor = p.sensor"));
+    expect![[r#"
+        at  sensor  value  recipe
+        1s  a       1.0    100.0
+        2s  b       2.0    -
+        3s  a       3.0    -
+    "#]]
+    .assert_eq(&look_up("LEFT JOIN recipes p ON r.n = p.n AND r.sensor = p.sensor"));
+    expect![[r#"
+        at  sensor  value  recipe
+        3s  a       3.0    200.0
+        unmatched 1
+        filtered 3
+    "#]]
+    .assert_eq(&look_up("JOIN recipes p ON r.sensor = p.sensor AND p.value > r.value * 50 WHERE r.n > 1"));
+    expect![[r#"
+        at  sensor  value  recipe
+        1s  a       1.0    1000.0
+        3s  a       3.0    1000.0
+        unmatched 1
+        filtered 2
+    "#]].assert_eq(&look_up(
+        "JOIN (SELECT upper(sensor) AS name, sensor, value * 10 AS value FROM recipes WHERE n < 2) p ON lower(r.sensor) = p.sensor",
+    ));
+}
+
+#[test]
+fn a_table_that_is_read_again_takes_the_place_of_the_one_before() {
+    let sql = "SELECT r.ts, p.value AS recipe FROM readings r LEFT JOIN recipes p USING (sensor)";
+    let input = [("recipes", "0s a 1"), ("readings", "1s a 0"), ("recipes", "0s b 2"), ("readings", "1s a 0\n2s b 0")];
+    expect![[r#""#]].assert_eq(&run_tables(sql, &input));
+}
+
+#[test]
+fn joins_follow_each_other() {
+    let sql = "SELECT r.ts, r.value AS torque, o.value AS pressure, p.value AS recipe
+               FROM readings r ASOF JOIN others o MATCH_CONDITION (r.ts >= o.ts) ON r.sensor = o.sensor
+               JOIN recipes p ON o.sensor = p.sensor AND r.n = p.n";
+    let input = [("recipes", RECIPES), ("readings", TORQUE), ("others", PRESSURE)];
+    expect![[r#"
+        ts  torque  pressure  recipe
+        5s  2.0     50.0      200.0
+        unmatched 3
+    "#]]
+    .assert_eq(&run_tables(sql, &input));
+    expect![[r#"
+        join reads readings, others
+          joins each row of r with the last row of o with the same sensor: o.ts at most r.ts
+          a row of r without partner is counted as unmatched
+          state: a row of r until the watermark is past it
+          state: the last row of o for each sensor for ever, of at most 1000000; rows of more are counted as too_many_keys
+          rows behind the watermark are dropped and counted as late
+        lookup reads join, recipes
+          looks each row up in p by sensor, n, as the table is then; one that is not found is counted as unmatched
+          state: the rows of p; a new reading takes the place of all of them
+          until it was read first, 100000 rows wait, and more are counted as overflow
+        select reads lookup
+          select ts, value AS torque, value_2 AS pressure, value_3 AS recipe
+        event times: ts
+    "#]].assert_eq(&explain(sql));
+    let sql = "SELECT r.ts, p.ts AS two, o.ts AS three FROM readings r JOIN readings p ON r.ts = p.ts AND r.n = p.n
+               LEFT JOIN others o ON o.ts BETWEEN p.ts - INTERVAL '1' SECOND AND p.ts AND o.sensor = r.sensor";
+    expect![[r#"
+        ts  two  three
+        1s  1s   -
+        5s  5s   5s
+        5s  5s   -
+        9s  9s   8s
+        unmatched 3
+    "#]]
+    .assert_eq(&run(sql));
+}
+
+#[test]
+fn what_a_table_cannot_be_is_refused() {
+    expect![[r#"
+        JOIN recipes p ON r.value > p.value
+          2:19: rows are looked up in a table by a column of it that is equal
+            write JOIN … ON a.product = b.product
+        JOIN recipes p ON true
+          2:1: rows are looked up in a table by a column of it that is equal
+            write JOIN … ON a.product = b.product
+        RIGHT JOIN recipes p ON r.sensor = p.sensor
+          2:25: a RIGHT JOIN with a table does not run
+            write JOIN or LEFT JOIN, the table behind it
+        LEFT JOIN recipes p ON r.sensor = p.sensor AND p.value > 0
+          2:48: "p.value > CAST(0 AS DOUBLE)" is no condition that a LEFT JOIN can look rows up by
+            write it in WHERE, or write JOIN
+        LEFT JOIN (SELECT sensor, value * 2 AS value FROM recipes) p ON r.sensor = p.sensor
+          2:65: a LEFT JOIN reads the columns of a table as they are
+            compute columns and conditions behind the join, or write JOIN
+        JOIN recipes p ON r.sensor = upper(p.sensor)
+          2:36: "upper(p.sensor)" is computed: rows are looked up by a column of the table
+            CAST or compute the other side
+        ASOF JOIN recipes p MATCH_CONDITION (r.ts >= p.ts) ON r.sensor = p.sensor
+          2:38: a table is looked up as it is now, not as it was at a time
+            leave out ASOF and MATCH_CONDITION
+    "#]]
+    .assert_eq(&refusals([
+        "JOIN recipes p ON r.value > p.value",
+        "JOIN recipes p ON true",
+        "RIGHT JOIN recipes p ON r.sensor = p.sensor",
+        "LEFT JOIN recipes p ON r.sensor = p.sensor AND p.value > 0",
+        "LEFT JOIN (SELECT sensor, value * 2 AS value FROM recipes) p ON r.sensor = p.sensor",
+        "JOIN recipes p ON r.sensor = upper(p.sensor)",
+        "ASOF JOIN recipes p MATCH_CONDITION (r.ts >= p.ts) ON r.sensor = p.sensor",
+    ]));
+    expect![[r#"
+        1:15: table "recipes" is no stream: its rows are all there from the beginning
+          read a stream and look rows up: FROM … JOIN recipes ON …
+    "#]]
+    .assert_eq(&refused("SELECT * FROM recipes"));
+    expect![[r#"
+        1:15: table "recipes" is no stream: its rows are all there from the beginning
+          read a stream and look rows up: FROM … JOIN recipes ON …
+    "#]]
+    .assert_eq(&refused("SELECT * FROM recipes p JOIN readings r ON r.sensor = p.sensor"));
+    expect![[r#"
+        1:29: table "recipes" is no stream: its rows are all there from the beginning
+          read a stream and look rows up: FROM … JOIN recipes ON …
+    "#]]
+    .assert_eq(&refused("SELECT count(*) FROM TUMBLE(recipes, ts, INTERVAL '1' SECOND) GROUP BY window_start"));
+}
