@@ -10,7 +10,7 @@ use lineside_connectors::{Position, Pulled, Source};
 use lineside_model::{Clock, Result, Span, Timestamp};
 
 use crate::observe::{Board, Kind, OpenWindow, SensorState, SensorTime, State};
-use crate::plan::system::{WATERMARKS, watermarks};
+use crate::plan::system::watermarks;
 use crate::plan::{Input, Plan};
 
 /// How often it is told.

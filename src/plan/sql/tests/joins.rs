@@ -440,7 +440,12 @@ fn rows_are_looked_up_in_a_table() {
 fn a_table_that_is_read_again_takes_the_place_of_the_one_before() {
     let sql = "SELECT r.ts, p.value AS recipe FROM readings r LEFT JOIN recipes p USING (sensor)";
     let input = [("recipes", "0s a 1"), ("readings", "1s a 0"), ("recipes", "0s b 2"), ("readings", "1s a 0\n2s b 0")];
-    expect![[r#""#]].assert_eq(&run_tables(sql, &input));
+    expect![[r#"
+        ts  recipe
+        1s  1.0
+        1s  -
+        2s  2.0
+    "#]].assert_eq(&run_tables(sql, &input));
 }
 
 #[test]
