@@ -445,7 +445,8 @@ fn a_table_that_is_read_again_takes_the_place_of_the_one_before() {
         1s  1.0
         1s  -
         2s  2.0
-    "#]].assert_eq(&run_tables(sql, &input));
+    "#]]
+    .assert_eq(&run_tables(sql, &input));
 }
 
 #[test]
