@@ -103,6 +103,7 @@ fn queries(criterion: &mut Criterion) {
         name: "readings".to_owned(),
         schema: batches[0].0.schema(),
         times: vec![TimeColumn { name: "ts".to_owned(), delay: Span::ZERO }],
+        fixed: false,
     };
     let mut group = criterion.benchmark_group("query");
     group.throughput(Throughput::Elements((BATCHES * MAX_BATCH_ROWS) as u64));

@@ -421,7 +421,12 @@ fn windows_are_cut_over_windows_by_any_of_their_times_and_in_any_form() {
 #[test]
 fn readings_of_bad_quality_are_left_out_of_frames_and_not_of_lag() {
     let times = vec![lineside_operators::TimeColumn { name: "ts".to_owned(), delay: Span::ZERO }];
-    let line = crate::plan::sql::Table { name: "line".to_owned(), schema: lineside_model::schema::readings(), times };
+    let line = crate::plan::sql::Table {
+        name: "line".to_owned(),
+        schema: lineside_model::schema::readings(),
+        times,
+        fixed: false,
+    };
     let sql = "SELECT ts, avg(value) OVER s AS mean, count(*) OVER s AS n, lag(value) OVER s AS before FROM line
                WINDOW s AS (PARTITION BY sensor ORDER BY ts ROWS 9 PRECEDING)";
     let plan = crate::plan::sql::plan_query("q", sql, Default::default(), &[line]).unwrap();
