@@ -157,6 +157,7 @@ fn tumbling(c: &mut Criterion) {
 }
 
 /// The cost does not follow the overlap: 1 s tumbling, 60 s every 1 s, and 60 s every 10 ms on the same readings.
+#[expect(clippy::disallowed_macros, reason = "a bench tells how many rows come out, which the cost per row is about")]
 fn overlap(c: &mut Criterion) {
     let feed = Feed { per_second: 16_667, ..Feed::dense() };
     let batches = feed.batches();

@@ -414,7 +414,9 @@ fn a_late_row_corrects_its_window_while_the_query_allows_it_and_is_in_the_table_
     let at = |second: i64, sensor: &str| (START + second * SECOND, sensor.to_owned());
     line.give(&[at(5, "a"), at(15, "b"), at(3, "b"), at(16, "a"), at(25, "a"), at(2, "b")]);
     line.end();
-    check(&line.reached("tops"), &expect![[r#"
+    check(
+        &line.reached("tops"),
+        &expect![[r#"
         +--------+----------------------+-----+
         | sensor | window_start         | top |
         +--------+----------------------+-----+
@@ -424,12 +426,16 @@ fn a_late_row_corrects_its_window_while_the_query_allows_it_and_is_in_the_table_
         | b      | 2024-01-01T00:00:10Z | 1.0 |
         | a      | 2024-01-01T00:00:20Z | 1.0 |
         +--------+----------------------+-----+
-    "#]]);
-    check(&line.reached("late"), &expect![[r#"
+    "#]],
+    );
+    check(
+        &line.reached("late"),
+        &expect![[r#"
         +----------------------+--------+----------+----------------------+--------+-------+
         | watermark            | reason | late_us  | ts                   | sensor | value |
         +----------------------+--------+----------+----------------------+--------+-------+
         | 2024-01-01T00:00:24Z | late   | 22000000 | 2024-01-01T00:00:02Z | b      | 1.0   |
         +----------------------+--------+----------+----------------------+--------+-------+
-    "#]]);
+    "#]],
+    );
 }

@@ -49,7 +49,8 @@ fn a_window_comes_out_ranked_when_the_watermark_is_behind_it() {
         2s | oven   | 5.0   | 1      | 1    | 1
         2s | door   | 5.0   | 2      | 1    | 1
         dropped 1 late
-    "#]].assert_eq(&script(
+    "#]]
+    .assert_eq(&script(
         &ranks(&[TS], None),
         "
         1s oven 10
@@ -91,7 +92,8 @@ fn only_the_best_are_kept() {
     expect![[r#"
         a window's rows are put out when the watermark has passed ts
         rows of windows that were put out are dropped and counted as late
-        state: rows up to number 2 of each ts, and as many again and 1024 before they are looked through"#]].assert_eq(&planned.explain.join("\n"));
+        state: rows up to number 2 of each ts, and as many again and 1024 before they are looked through"#]]
+    .assert_eq(&planned.explain.join("\n"));
 }
 
 #[test]

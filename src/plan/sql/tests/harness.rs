@@ -76,7 +76,8 @@ impl Running {
 
     /// With aggregates that take readings of this quality.
     pub(super) fn with(sql: &str, quality: QualityOption, tables: &[Table]) -> Self {
-        let plan = plan_query("q", sql, quality.into(), tables).unwrap_or_else(|problems| panic!("{}", told(&problems)));
+        let plan =
+            plan_query("q", sql, quality.into(), tables).unwrap_or_else(|problems| panic!("{}", told(&problems)));
         let operators = plan.steps.iter().map(|step| (step.operator.build)()).collect();
         Self { plan, operators, dropped: BTreeMap::new(), output: Vec::new() }
     }
@@ -213,8 +214,8 @@ pub(super) fn told(problems: &Problems) -> String {
 
 /// What each step of a query does.
 pub(super) fn explain(sql: &str) -> String {
-    let plan = plan_query("q", sql, Wish::default(), &tables())
-        .unwrap_or_else(|problems| panic!("{}", told(&problems)));
+    let plan =
+        plan_query("q", sql, Wish::default(), &tables()).unwrap_or_else(|problems| panic!("{}", told(&problems)));
     let mut text = String::new();
     for step in &plan.steps {
         let inputs = step.inputs.iter().map(|input| match input {
