@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use lineside_model::schema::time_field;
 use lineside_model::{Reason, Result, Span, Timestamp};
 use lineside_operators::aggregate::AggregateFunction::{self, Avg, Count, FirstValue, LastValue, Max, Min, Percentile};
-use lineside_operators::window::{AggregateSpec, WindowKind, WindowSpec, plan};
+use lineside_operators::window::{AggregateSpec, MAX_GROUPS, WindowKind, WindowSpec, plan};
 use lineside_operators::{Emitter, PlannedOperator};
 
 const BATCH_ROWS: i64 = 8192;
@@ -91,7 +91,7 @@ fn aggregation(
         function: function.clone(),
     };
     let aggregates = functions.iter().enumerate().map(aggregate).collect();
-    let spec = WindowSpec { kind, time: 0, time_delay: Span::ZERO, keys: vec![1], aggregates };
+    let spec = WindowSpec { kind, time: 0, time_delay: Span::ZERO, keys: vec![1], aggregates, max_groups: MAX_GROUPS };
     plan(spec, &batches[0].0.schema()).expect("the plan is sound")
 }
 

@@ -3,8 +3,10 @@
 //! They stand in the same table as the options of the connector or operator: `[source.plc]` has `connector`, `codec`,
 //! `time`, `on_bad`, and beside them what the connector takes.
 
+use std::num::NonZeroUsize;
+
 use lineside_model::{Problem, Problems, Span};
-use lineside_operators::window::{Early, Emission};
+use lineside_operators::window::{Early, Emission, MAX_GROUPS};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -160,9 +162,17 @@ pub struct QueryOptions {
     /// default "usable". `count(*)` counts all, and a query that names `quality` itself has its own say.
     #[serde(default)]
     pub quality: QualityOption,
+    /// How many groups (sensors, keys) the query's windows have at a time on each worker, at least 1; rows of more are dropped and
+    /// counted as too_many_keys. By default 1000000.
+    pub max_groups: Option<NonZeroUsize>,
 }
 
 impl QueryOptions {
+    /// How many groups the query's windows have at a time.
+    pub(crate) fn max_groups(&self) -> usize {
+        self.max_groups.map_or(MAX_GROUPS, NonZeroUsize::get)
+    }
+
     /// When rows of the query's windows come out.
     ///
     /// # Errors

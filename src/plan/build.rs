@@ -260,7 +260,12 @@ impl<'a> Builder<'a> {
         }
         let options = options?;
         let emission = options.emission().map_err(|problems| self.note(object, problems)).ok()?;
-        let wish = Wish { quality: options.quality, emission, whole_rows: options.late.is_some() };
+        let wish = Wish {
+            quality: options.quality,
+            emission,
+            whole_rows: options.late.is_some(),
+            max_groups: options.max_groups(),
+        };
         match plan_query(&object.name, sql, wish, &tables) {
             Ok(planned) => {
                 let first = self.plan.nodes.len();

@@ -228,7 +228,7 @@ impl WindowAggregate {
 
     /// Forgets keys that are in no open window, once they are more than half of all; says whether the numbers are new ones.
     pub(super) fn forget(&mut self) -> Result<bool> {
-        if self.keys.len() <= 2 * self.entries + KEYS_SPARE {
+        if self.keys.len() <= 2 * self.entries + KEYS_SPARE.min(self.layout.max_groups / 2) {
             return Ok(false);
         }
         let mut map = vec![0; self.keys.len()];
@@ -313,14 +313,16 @@ impl Operator for WindowAggregate {
     fn process(&mut self, _: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()> {
         let layout = Arc::clone(&self.layout);
         let Scratch { mut runs, mut ids, mut slots } = std::mem::take(&mut self.scratch);
+        let keyed_by = (layout.keys.as_slice(), layout.key_types.as_slice());
+        let (rows, refused) = keys::number_rows(&mut self.keys, keyed_by, rows, layout.max_groups, &mut ids)?;
+        if refused > 0 {
+            (0..self.views.len()).for_each(|n| out.dropped_from(n, Reason::TooManyKeys, refused));
+        }
         let times = rows.column(layout.time).as_primitive_opt::<TimestampMicrosecondType>();
         let times: TimestampMicrosecondArray =
             times.ok_or_else(|| Error::internal("the time column has no microseconds"))?.clone();
         self.tell_late(&rows, &times, out)?;
         cut(&times, |time| self.locate(time), &mut runs);
-        ids.clear();
-        let keys = layout.keys.iter().map(|column| ArrayRef::clone(rows.column(*column))).collect::<Vec<_>>();
-        self.keys.intern(&keys, rows.num_rows(), &mut ids)?;
         let values = layout.values_of(&rows)?;
         let batch = Batch { ids: Cow::Borrowed(&ids), times, values };
         for stretch in stretches(&runs) {

@@ -21,6 +21,8 @@ pub(super) struct Layout {
     pub(super) time_delay: Span,
     pub(super) keys: Vec<usize>,
     pub(super) key_types: Vec<DataType>,
+    /// How many keys there may be at a time.
+    pub(super) max_groups: usize,
     /// Columns that aggregates read, and the type they are cast to once for all.
     pub(super) values: Vec<(usize, DataType)>,
     /// What is kept for the aggregates of all views, and which of `values` it reads.
@@ -71,6 +73,7 @@ impl Layout {
             time_delay: first.spec.time_delay,
             keys: first.spec.keys.clone(),
             key_types: first.columns.key_types.clone(),
+            max_groups: first.spec.max_groups,
             values,
             shared,
             views,

@@ -51,6 +51,8 @@ pub const WINDOW_START: &str = "window_start";
 pub const WINDOW_END: &str = "window_end";
 /// The column of what a window is called, where windows have names.
 pub const SHIFT: &str = "shift";
+/// How many groups there may be at a time, unless the user says otherwise.
+pub const MAX_GROUPS: usize = 1_000_000;
 /// The most windows that one reading may belong to.
 pub const OVERLAP_LIMIT: i64 = 100_000;
 
@@ -78,6 +80,9 @@ pub struct WindowSpec {
     pub keys: Vec<usize>,
     /// What is computed for each window and group.
     pub aggregates: Vec<AggregateSpec>,
+    /// How many groups each worker has at a time at most, at least 1: rows of more are dropped as
+    /// [`TooManyKeys`](lineside_model::Reason::TooManyKeys).
+    pub max_groups: usize,
 }
 
 /// Checks a windowed aggregation over an input. It puts out `window_start`, `window_end`, the keys and the aggregates, in the
@@ -129,7 +134,8 @@ impl WindowQuery {
     /// Whether one operator can compute both, given that they read the same rows: if their windows are cut by the same time and
     /// their rows grouped by the same keys.
     pub fn goes_with(&self, other: &Self) -> bool {
-        let common = |query: &Self| (query.spec.time, query.spec.time_delay, query.spec.keys.clone());
+        let common =
+            |query: &Self| (query.spec.time, query.spec.time_delay, query.spec.max_groups, query.spec.keys.clone());
         common(self) == common(other) && self.input == other.input
     }
 }
@@ -170,7 +176,7 @@ fn explain(spec: &WindowSpec) -> Vec<String> {
         format!("{windows}, closed when the watermark reaches their end"),
         "rows of closed windows are dropped and counted as late".to_owned(),
         format!("state: one entry per aggregate, group and slice that has rows; {slices} slices to a window"),
-        "groups are forgotten when they are in no open window".to_owned(),
+        bound_of_groups(spec.max_groups),
     ];
     let gaps = match kind {
         WindowKind::Tumble { .. } | WindowKind::Cumulate { .. } => None,
@@ -180,4 +186,9 @@ fn explain(spec: &WindowSpec) -> Vec<String> {
     lines.extend(gaps.map(|what| format!("{what} leave gaps: rows in them are dropped and counted as filtered")));
     lines.extend(keeps(spec.aggregates.iter().map(|aggregate| &aggregate.function)));
     lines
+}
+
+/// A line for `explain`.
+fn bound_of_groups(max: usize) -> String {
+    format!("groups are forgotten when they are in no open window; rows of more than {max} at a time are too_many_keys")
 }

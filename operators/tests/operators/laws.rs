@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use lineside_model::{Quality, Reason, Span, Timestamp, schema};
 use lineside_operators::aggregate::AggregateFunction;
-use lineside_operators::window::AggregateSpec;
 use lineside_operators::window::keyed::{self, KeyedKind, KeyedSpec};
+use lineside_operators::window::{AggregateSpec, MAX_GROUPS};
 use lineside_operators::{OPERATORS, OperatorKind, PlannedOperator};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -67,7 +67,15 @@ fn windows_of_each_key() -> Vec<(&'static str, PlannedOperator)> {
     ]
     .map(|(name, kind)| {
         let aggregates = aggregates.to_vec();
-        let spec = KeyedSpec { kind, time: 0, time_delay: Span::ZERO, keys: vec![1], kept: None, aggregates };
+        let spec = KeyedSpec {
+            kind,
+            time: 0,
+            time_delay: Span::ZERO,
+            keys: vec![1],
+            kept: None,
+            aggregates,
+            max_groups: MAX_GROUPS,
+        };
         (name, keyed::plan(&spec, &readings().schema).expect("the plan is sound"))
     })
     .into()

@@ -13,7 +13,7 @@ use lineside_operators::aggregate::AggregateFunction::{
     self, Avg, Count, CountDistinct, FirstValue, LastValue, Max, Min, Mode, Percentile, StddevPopulation, StddevSample,
     Sum, ValueRange, VariancePopulation, VarianceSample,
 };
-use lineside_operators::window::{WindowKind, WindowQuery, WindowSpec, plan, together};
+use lineside_operators::window::{MAX_GROUPS, WindowKind, WindowQuery, WindowSpec, plan, together};
 use proptest::prelude::*;
 
 use crate::{Kept, aggregates, lines, over_time};
@@ -78,7 +78,14 @@ fn every_function() -> Vec<AggregateFunction> {
 fn spec(kind: WindowKind, keys: usize) -> WindowSpec {
     let mut aggregates = aggregates(&every_function());
     aggregates.iter_mut().for_each(|aggregate| aggregate.column = aggregate.column.map(|_| 1));
-    WindowSpec { kind, time: 0, time_delay: Span::ZERO, keys: (2..2 + keys).collect(), aggregates }
+    WindowSpec {
+        kind,
+        time: 0,
+        time_delay: Span::ZERO,
+        keys: (2..2 + keys).collect(),
+        aggregates,
+        max_groups: MAX_GROUPS,
+    }
 }
 
 fn batch(readings: &[Reading], keys: &[DataType]) -> RecordBatch {

@@ -8,6 +8,7 @@ use expect_test::expect;
 use lineside_model::{Result, Span};
 use lineside_operators::aggregate::AggregateFunction::{self, FirstValue};
 use lineside_operators::aggregate::{External, ExternalAggregate, ExternalGroups};
+use lineside_operators::window::MAX_GROUPS;
 use lineside_operators::window::keyed::{self, KeyedKind, KeyedSpec};
 
 use crate::{SENSOR, TS, aggregates, by_sensor, check, check_planned, hop, readings, tumble};
@@ -152,7 +153,15 @@ fn it_runs_over_windows_of_each_key() {
     ];
     let [count, session] = kinds.map(|kind| {
         let aggregates = aggregates(&functions());
-        let spec = KeyedSpec { kind, time: TS, time_delay: Span::ZERO, keys: vec![SENSOR], kept: None, aggregates };
+        let spec = KeyedSpec {
+            kind,
+            time: TS,
+            time_delay: Span::ZERO,
+            keys: vec![SENSOR],
+            kept: None,
+            aggregates,
+            max_groups: MAX_GROUPS,
+        };
         keyed::plan(&spec, &readings()).expect("the plan is sound")
     });
     check_planned(

@@ -12,6 +12,7 @@ use lineside_operators::aggregate::AggregateFunction::{
     Avg, CountDistinct, CounterIncrease, Delta, FirstValue, LastValue, Max, Min, Percentile, StddevSample, Sum,
     ValueRange,
 };
+use lineside_operators::window::MAX_GROUPS;
 use lineside_operators::window::keyed::{KeyedKind, KeyedSpec, plan};
 use lineside_operators::{PlannedOperator, Snapshot};
 use proptest::prelude::*;
@@ -20,7 +21,15 @@ use crate::{Kept, SENSOR, TS, VALUE, aggregates, check_planned, lines, readings,
 
 fn planned(kind: KeyedKind) -> PlannedOperator {
     let aggregates = aggregates(&[Sum, FirstValue, LastValue]);
-    let spec = KeyedSpec { kind, time: TS, time_delay: Span::ZERO, keys: vec![SENSOR], kept: None, aggregates };
+    let spec = KeyedSpec {
+        kind,
+        time: TS,
+        time_delay: Span::ZERO,
+        keys: vec![SENSOR],
+        kept: None,
+        aggregates,
+        max_groups: MAX_GROUPS,
+    };
     plan(&spec, &readings()).expect("the plan is sound")
 }
 
@@ -216,7 +225,15 @@ fn conditions(kind: KeyedKind, kept: bool) -> PlannedOperator {
         Percentile { fraction: 0.5, exact: true },
     ]);
     let kept = kept.then_some(5);
-    let spec = KeyedSpec { kind, time: TS, time_delay: Span::ZERO, keys: vec![SENSOR], kept, aggregates };
+    let spec = KeyedSpec {
+        kind,
+        time: TS,
+        time_delay: Span::ZERO,
+        keys: vec![SENSOR],
+        kept,
+        aggregates,
+        max_groups: MAX_GROUPS,
+    };
     plan(&spec, &with_conditions()).expect("the plan is sound")
 }
 
@@ -582,6 +599,7 @@ fn what_is_wrong_with_a_window_is_told() {
             keys: vec![SENSOR],
             kept: Some(VALUE),
             aggregates: aggregates(&[StddevSample]),
+            max_groups: MAX_GROUPS,
         };
         let problems = plan(&spec, &readings()).expect_err("it is wrong");
         problems.0.into_iter().map(|p| format!("{} ({})\n", p.message, p.hint.unwrap_or_default())).collect::<String>()
@@ -641,7 +659,7 @@ fn explain_says_what_bounds_the_state() {
         sessions with pauses of at most 30s, per key
         state is unbounded in time for a key that never pauses for longer than 30s; MAX_SIZE bounds it
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
-        keys are forgotten when they have no open window
+        groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         late rows join a session that is still open, others are counted as late
         count_distinct keeps every different value of the open windows
         counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
@@ -650,7 +668,7 @@ fn explain_says_what_bounds_the_state() {
 
         sessions with pauses of at most 30s, cut at 1h, per key
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
-        keys are forgotten when they have no open window
+        groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         late rows join a session that is still open, others are counted as late
         count_distinct keeps every different value of the open windows
         counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
@@ -661,7 +679,7 @@ fn explain_says_what_bounds_the_state() {
         windows of 100 rows per key, counted in the order of event time
         state is unbounded in time for a key that falls silent before a window is full; GAP bounds it
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
-        keys are forgotten when they have no open window
+        groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         late rows are dropped and counted as late
         count_distinct keeps every different value of the open windows
         counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
@@ -671,7 +689,7 @@ fn explain_says_what_bounds_the_state() {
         windows of 100 rows every 30 per key, counted in the order of event time
         a key that is silent for more than 1m puts out what it has, and starts anew
         state: rows until the watermark passes them, and one entry per aggregate, key and 7 slices of a window
-        keys are forgotten when they have no open window
+        groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         late rows are dropped and counted as late
         count_distinct keeps every different value of the open windows
         counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
@@ -682,7 +700,7 @@ fn explain_says_what_bounds_the_state() {
         rows outside windows are dropped and counted as filtered
         state is unbounded in time for a key whose window never stops; MAX_SIZE bounds it
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
-        keys are forgotten when they have no open window
+        groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         late rows are dropped and counted as late
         count_distinct keeps every different value of the open windows
         counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order
@@ -692,7 +710,7 @@ fn explain_says_what_bounds_the_state() {
         windows from where the start condition holds while it does, cut at 1m, per key
         rows outside windows are dropped and counted as filtered
         state: rows until the watermark passes them, and one entry per aggregate, key and open window
-        keys are forgotten when they have no open window
+        groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         late rows are dropped and counted as late
         count_distinct keeps every different value of the open windows
         counter_increase keeps every reading of the open windows, 16 bytes each, since readings may come out of order

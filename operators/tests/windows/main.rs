@@ -21,7 +21,7 @@ use expect_test::Expect;
 use lineside_model::schema::time_field;
 use lineside_model::{Reason, Result, Span, Timestamp};
 use lineside_operators::aggregate::AggregateFunction;
-use lineside_operators::window::{AggregateSpec, WindowKind, WindowSpec, plan};
+use lineside_operators::window::{AggregateSpec, MAX_GROUPS, WindowKind, WindowSpec, plan};
 use lineside_operators::{Emitter, Operator, PlannedOperator};
 
 /// Keeps what an operator puts out.
@@ -104,7 +104,14 @@ fn aggregates(functions: &[AggregateFunction]) -> Vec<AggregateSpec> {
 }
 
 fn by_sensor(kind: WindowKind, functions: &[AggregateFunction]) -> WindowSpec {
-    WindowSpec { kind, time: TS, time_delay: Span::ZERO, keys: vec![SENSOR], aggregates: aggregates(functions) }
+    WindowSpec {
+        kind,
+        time: TS,
+        time_delay: Span::ZERO,
+        keys: vec![SENSOR],
+        aggregates: aggregates(functions),
+        max_groups: MAX_GROUPS,
+    }
 }
 
 /// Runs a script: `seconds sensor value` is a reading (`-` is null), `watermark seconds` a watermark, `tick seconds` the clock, `restart` a snapshot that

@@ -12,7 +12,7 @@ use lineside_operators::aggregate::AggregateFunction::{
 };
 use lineside_operators::aggregate::Interpolation::{Hold, Linear};
 use lineside_operators::aggregate::{PairStatistic, Smoothing};
-use lineside_operators::window::{AggregateSpec, WindowKind, WindowSpec, plan};
+use lineside_operators::window::{AggregateSpec, MAX_GROUPS, WindowKind, WindowSpec, plan};
 use proptest::prelude::*;
 
 use crate::{Kept, by_sensor, check, hop, restarted, tumble};
@@ -162,7 +162,14 @@ fn run(
         name: format!("a{n}"),
     });
     let kind = kind.clone();
-    let spec = WindowSpec { kind, time: 0, time_delay: Span::ZERO, keys: vec![], aggregates: aggregates.collect() };
+    let spec = WindowSpec {
+        kind,
+        time: 0,
+        time_delay: Span::ZERO,
+        keys: vec![],
+        aggregates: aggregates.collect(),
+        max_groups: MAX_GROUPS,
+    };
     let planned = plan(spec, &schema()).expect("the plan is sound");
     let (mut operator, mut out) = ((planned.build)(), Kept::default());
     for readings in readings.chunks(piece) {

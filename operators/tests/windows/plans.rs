@@ -8,10 +8,10 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use expect_test::expect;
 use lineside_model::schema::{time_field, time_type};
-use lineside_model::{Quality, Span, Timestamp};
+use lineside_model::{Quality, Reason, Span, Timestamp};
 use lineside_operators::Snapshot;
 use lineside_operators::aggregate::AggregateFunction::{self, Avg, FirstValue, LastValue, Max, Min, Percentile, Sum};
-use lineside_operators::window::{AggregateSpec, WindowSpec, plan};
+use lineside_operators::window::{AggregateSpec, MAX_GROUPS, WindowSpec, plan};
 
 use crate::{Kept, SENSOR, VALUE, aggregates, by_sensor, hop, lines, readings, restarted, tumble};
 
@@ -46,7 +46,14 @@ fn integers_text_booleans_times_and_qualities_keep_their_types() {
     };
     let mut specs = vec![column(Sum, 1), column(Sum, 2), column(Sum, 3)];
     specs.extend((1..=types.len()).flat_map(|n| [Min, Max, FirstValue, LastValue].map(|function| column(function, n))));
-    let spec = WindowSpec { kind: tumble(10), time: 0, time_delay: Span::ZERO, keys: vec![7], aggregates: specs };
+    let spec = WindowSpec {
+        kind: tumble(10),
+        time: 0,
+        time_delay: Span::ZERO,
+        keys: vec![7],
+        aggregates: specs,
+        max_groups: MAX_GROUPS,
+    };
     let planned = plan(spec, &schema).expect("the plan is sound");
     let (mut operator, mut out) = ((planned.build)(), Kept::default());
     operator.process(0, batch, &mut out).expect("takes rows");
@@ -61,7 +68,14 @@ fn integers_text_booleans_times_and_qualities_keep_their_types() {
 fn a_sum_that_does_not_fit_is_null_and_not_wrong() {
     let schema = Arc::new(Schema::new(vec![time_field("ts", false), Field::new("n", DataType::Int64, false)]));
     let spec = |column| AggregateSpec { function: Sum, column: Some(column), name: "sum".to_owned() };
-    let spec = WindowSpec { kind: tumble(1), time: 0, time_delay: Span::ZERO, keys: vec![], aggregates: vec![spec(1)] };
+    let spec = WindowSpec {
+        kind: tumble(1),
+        time: 0,
+        time_delay: Span::ZERO,
+        keys: vec![],
+        aggregates: vec![spec(1)],
+        max_groups: MAX_GROUPS,
+    };
     let (mut operator, mut out) = ((plan(spec, &schema).expect("sound").build)(), Kept::default());
     let times = vec![0, 1, 1_000_000, 1_000_001, 1_000_002];
     let columns: Vec<ArrayRef> = vec![
@@ -101,7 +115,14 @@ fn more_words_than_a_small_dictionary_holds_go_out_in_several_batches() {
     let words = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
     let schema = Arc::new(Schema::new(vec![time_field("ts", false), Field::new("sensor", words.clone(), false)]));
     let aggregates = aggregates(&[]);
-    let spec = WindowSpec { kind: tumble(1), time: 0, time_delay: Span::ZERO, keys: vec![1], aggregates };
+    let spec = WindowSpec {
+        kind: tumble(1),
+        time: 0,
+        time_delay: Span::ZERO,
+        keys: vec![1],
+        aggregates,
+        max_groups: MAX_GROUPS,
+    };
     let planned = plan(spec, &schema).expect("sound");
     let (mut operator, mut out) = ((planned.build)(), Kept::default());
     for start in [0, 100, 200] {
@@ -125,6 +146,7 @@ fn everything_wrong_with_a_plan_is_told_at_once() {
         time: VALUE,
         time_delay: Span::ZERO,
         keys: vec![SENSOR, SENSOR],
+        max_groups: MAX_GROUPS,
         aggregates: vec![
             AggregateSpec { function: Sum, column: Some(SENSOR), name: "a".to_owned() },
             AggregateSpec { function: Avg, column: None, name: "b".to_owned() },
@@ -173,7 +195,7 @@ fn a_plan_says_what_it_puts_out_and_what_bounds_it() {
         windows of 1m every 7s, from 1970-01-01T00:00:00Z, closed when the watermark reaches their end
         rows of closed windows are dropped and counted as late
         state: one entry per aggregate, group and slice that has rows; 17 slices to a window
-        groups are forgotten when they are in no open window
+        groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         percentile_cont keeps every value of the open windows, 8 bytes each
     "#]]
     .assert_eq(&text);
@@ -211,4 +233,52 @@ fn a_damaged_snapshot_is_refused_and_never_panics() {
     assert!((other.build)().restore(&shorter).is_err());
     let older = Snapshot::save("window", 0, &"old").expect("saves");
     assert!((other.build)().restore(&older).expect_err("an unknown version").to_string().contains("version 0"));
+}
+
+#[test]
+fn rows_of_more_groups_than_there_may_be_are_counted_and_those_of_known_ones_go_on() {
+    let spec = WindowSpec { max_groups: 2, ..by_sensor(tumble(1), &[Sum]) };
+    let planned = plan(spec, &readings()).expect("sound");
+    let (mut operator, mut out) = ((planned.build)(), Kept::default());
+    for second in 0..3i64 {
+        // Others in each second: those of closed windows make room.
+        let sensor = |n: i64| format!("sensor{}", n % 5 + second);
+        for from in [0, 5_000] {
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(TimestampMicrosecondArray::from(vec![second * 1_000_000; 5_000]).with_timezone("UTC")),
+                Arc::new(StringArray::from_iter_values((from..from + 5_000).map(sensor))),
+                Arc::new(Float64Array::from(vec![1.0; 5_000])),
+            ];
+            operator
+                .process(0, RecordBatch::try_new(readings(), columns).expect("fits"), &mut out)
+                .expect("takes rows");
+        }
+        operator.advance(Timestamp((second + 1) * 1_000_000), &mut out).expect("advances");
+        assert_eq!(operator.open_rows(), 0);
+    }
+    let all = concat_batches(&planned.output, &out.batches).expect("one schema");
+    let rows = all.column_by_name("rows").expect("it is counted").as_primitive::<Int64Type>().values().to_vec();
+    assert_eq!(
+        out.dropped[&Reason::TooManyKeys] as i64 + rows.iter().sum::<i64>(),
+        30_000,
+        "every row is accounted for"
+    );
+    assert_eq!(rows[..2], [2_000, 2_000]);
+}
+
+#[test]
+fn ever_new_groups_do_not_take_more_room_than_there_is() {
+    let planned = plan(WindowSpec { max_groups: 100, ..by_sensor(tumble(1), &[Sum]) }, &readings()).expect("sound");
+    let (mut operator, mut out) = ((planned.build)(), Kept::default());
+    for batch in 0..50 {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampMicrosecondArray::from(vec![0; 1_000]).with_timezone("UTC")),
+            Arc::new(StringArray::from_iter_values((0..1_000).map(|n| format!("sensor{batch}.{n}")))),
+            Arc::new(Float64Array::from(vec![1.0; 1_000])),
+        ];
+        operator.process(0, RecordBatch::try_new(readings(), columns).expect("fits"), &mut out).expect("takes rows");
+        let bytes = operator.snapshot().expect("saves").len();
+        assert!(bytes < 200_000, "{bytes} bytes for a hundred groups");
+    }
+    assert_eq!((out.dropped[&Reason::TooManyKeys], operator.open_rows()), (49_900, 100));
 }

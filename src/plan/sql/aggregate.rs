@@ -175,10 +175,11 @@ impl Lowering<'_> {
         let (over, names) = ([WINDOW_START, WINDOW_END].into_iter().chain(named), &taken[..keys.len()]);
         let grouped = over.chain(names.iter().map(String::as_str)).collect::<Vec<_>>().join(", ");
         let explain = format!("group by {grouped} over {time_name}: {}", taken[keys.len()..].join(", "));
+        let max_groups = self.wish.max_groups;
         let planned = match windows {
             Windows::Kind(kind) => {
                 let kind = kind.clone();
-                let spec = WindowSpec { kind, time, time_delay: delay, keys: keyed_by, aggregates: specs };
+                let spec = WindowSpec { kind, time, time_delay: delay, keys: keyed_by, aggregates: specs, max_groups };
                 window::plan_emitting(spec, &input.schema, self.wish.emission)
             }
             Windows::Keyed(_) if self.wish.emission != Emission::default() => {
@@ -195,6 +196,7 @@ impl Lowering<'_> {
                     keys: keyed_by,
                     kept: windows.kept.map(|kept| places[kept]),
                     aggregates: specs,
+                    max_groups,
                 };
                 keyed::plan(&spec, &input.schema)
             }

@@ -43,7 +43,7 @@ use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::Statement;
 use lineside_model::options::did_you_mean;
 use lineside_model::{Problem, Problems, Span};
-use lineside_operators::window::Emission;
+use lineside_operators::window::{Emission, MAX_GROUPS};
 use lineside_operators::{PlannedOperator, TimeColumn};
 
 use crate::config::options::QualityOption;
@@ -99,7 +99,7 @@ pub struct QueryPlan {
 }
 
 /// What is wished of the steps of a query beside its rows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Wish {
     /// Which readings aggregates take.
     pub quality: QualityOption,
@@ -107,6 +107,19 @@ pub struct Wish {
     pub emission: Emission,
     /// Whether steps with windows are to read whole rows and not only the columns they use: late ones are shown whole.
     pub whole_rows: bool,
+    /// How many groups windows may have at a time.
+    pub max_groups: usize,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self {
+            quality: QualityOption::default(),
+            emission: Emission::default(),
+            whole_rows: false,
+            max_groups: MAX_GROUPS,
+        }
+    }
 }
 
 impl From<QualityOption> for Wish {

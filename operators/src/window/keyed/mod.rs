@@ -23,7 +23,7 @@ use self::operator::{KeyWindows, KeyedAggregate, Layout};
 use self::session::Sessions;
 use super::assign::SPAN_LIMIT;
 use super::columns::{Columns, column, edges, names_of};
-use super::{AggregateSpec, OVERLAP_LIMIT, WINDOW_END, WINDOW_START};
+use super::{AggregateSpec, OVERLAP_LIMIT, WINDOW_END, WINDOW_START, bound_of_groups};
 use crate::aggregate::{AggregateFunction, Shared, keeps};
 use crate::{Operator, PlannedOperator};
 
@@ -72,6 +72,9 @@ pub struct KeyedSpec {
     pub kept: Option<usize>,
     /// What is computed for each window.
     pub aggregates: Vec<AggregateSpec>,
+    /// How many keys each worker has at a time at most, at least 1: rows of more are dropped as
+    /// [`TooManyKeys`](lineside_model::Reason::TooManyKeys).
+    pub max_groups: usize,
 }
 
 /// Checks an aggregation over windows of each key. It puts out `window_start`, `window_end`, the keys and the aggregates, in the order
@@ -122,6 +125,7 @@ pub fn plan(spec: &KeyedSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
         time_delay: spec.time_delay,
         keys: spec.keys.clone(),
         key_types,
+        max_groups: spec.max_groups,
         columns,
         shared,
         start,
@@ -234,7 +238,7 @@ fn explain(spec: &KeyedSpec) -> Vec<String> {
         _ => "open window".to_owned(),
     };
     lines.push(format!("state: rows until the watermark passes them, and one entry per aggregate, key and {slots}"));
-    lines.push("keys are forgotten when they have no open window".to_owned());
+    lines.push(bound_of_groups(spec.max_groups));
     lines.push(match spec.kind {
         KeyedKind::Session { .. } => {
             "late rows join a session that is still open, others are counted as late".to_owned()

@@ -94,6 +94,8 @@ pub(super) struct Layout {
     pub(super) time_delay: Span,
     pub(super) keys: Vec<usize>,
     pub(super) key_types: Vec<DataType>,
+    /// How many keys there may be at a time.
+    pub(super) max_groups: usize,
     /// The columns that are needed of a row, and the type they are cast to.
     pub(super) columns: Vec<(usize, DataType)>,
     /// What is kept for the aggregates, and which of `columns` it reads.
@@ -215,7 +217,7 @@ impl<W: KeyWindows> KeyedAggregate<W> {
 
     /// Forgets keys without open windows and waiting rows, and moves slots together, once most are not in use.
     fn forget(&mut self) -> Result<()> {
-        if self.keys.len() > 2 * (self.book.used() + self.waiting.rows()) + KEYS_SPARE {
+        if self.keys.len() > 2 * (self.book.used() + self.waiting.rows()) + KEYS_SPARE.min(self.layout.max_groups / 2) {
             let mut used = self.states.iter().map(W::is_open).collect::<Vec<_>>();
             used.resize(self.keys.len(), false);
             self.waiting.ids().for_each(|id| used[id as usize] = true);
@@ -268,11 +270,14 @@ impl<W: KeyWindows> KeyedAggregate<W> {
 impl<W: KeyWindows> Operator for KeyedAggregate<W> {
     fn process(&mut self, _: Port, rows: arrow::array::RecordBatch, out: &mut dyn Emitter) -> Result<()> {
         let layout = Arc::clone(&self.layout);
+        let mut ids = Vec::with_capacity(rows.num_rows());
+        let keyed_by = (layout.keys.as_slice(), layout.key_types.as_slice());
+        let (rows, refused) = keys::number_rows(&mut self.keys, keyed_by, rows, layout.max_groups, &mut ids)?;
+        if refused > 0 {
+            out.dropped(Reason::TooManyKeys, refused);
+        }
         let times = rows.column(layout.time).as_primitive_opt::<TimestampMicrosecondType>();
         let times = times.ok_or_else(|| Error::internal("the time column has no microseconds"))?;
-        let keys = layout.keys.iter().map(|column| ArrayRef::clone(rows.column(*column))).collect::<Vec<_>>();
-        let mut ids = Vec::with_capacity(rows.num_rows());
-        self.keys.intern(&keys, rows.num_rows(), &mut ids)?;
         let as_kept = |(column, data_type): &(usize, DataType)| {
             let column = rows.column(*column);
             if column.data_type() == data_type { Ok(ArrayRef::clone(column)) } else { cast(column, data_type) }

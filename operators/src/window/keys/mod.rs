@@ -5,6 +5,7 @@
 
 mod integer;
 mod interner;
+mod limit;
 mod row;
 mod saved;
 mod text;
@@ -18,6 +19,7 @@ use arrow::row::{RowConverter, SortField};
 use lineside_model::{Error, Result};
 
 use self::integer::IntegerKeys;
+pub(crate) use self::limit::number_rows;
 use self::row::RowKeys;
 pub use self::saved::numbered;
 pub(crate) use self::saved::{load, load_columns, save, save_columns};

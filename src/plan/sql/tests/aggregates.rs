@@ -243,7 +243,7 @@ fn explain_tells_whose_readings_are_left_out() {
         windows of 1m every 1m, from 1970-01-01T00:00:00Z, closed when the watermark reaches their end
         rows of closed windows are dropped and counted as late
         state: one entry per aggregate, group and slice that has rows; 1 slices to a window
-        groups are forgotten when they are in no open window
+        groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         count_distinct keeps every different value of the open windows
         time_weighted_avg keeps every reading of the open windows, 16 bytes each, since readings may come out of order
         readings of bad quality take part in count(*), not in avg(value), twa(value), count(DISTINCT sensor); quality = "all" in the query's table takes them all

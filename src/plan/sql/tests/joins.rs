@@ -163,7 +163,7 @@ fn windows_are_joined_by_their_edges() {
           windows of 5s every 5s, from 1970-01-01T00:00:00Z, closed when the watermark reaches their end
           rows of closed windows are dropped and counted as late
           state: one entry per aggregate, group and slice that has rows; 1 slices to a window
-          groups are forgotten when they are in no open window
+          groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         join reads window, window_2
           joins each row of one with every row of two with the same sensor, window_end: two.window_start = one.window_start
           a row of one without partner comes out alone
