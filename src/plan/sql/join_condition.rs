@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue, Span};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, utils::split_conjunction};
@@ -194,7 +194,7 @@ impl Sides<'_> {
                 Some(Linear { times: vec![(side, time, 1)], micros: 0 })
             }
             Expr::Literal(value, _) => Some(Linear { times: Vec::new(), micros: micros_of(value)? }),
-            Expr::Cast(cast) if is_time(cast.field.data_type()) => self.linear(&cast.expr),
+            Expr::Cast(cast) if keeps_time(cast.field.data_type()) => self.linear(&cast.expr),
             Expr::Alias(alias) => self.linear(&alias.expr),
             Expr::Negative(inner) => Some(Linear::default().less(self.linear(inner)?)),
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
@@ -252,8 +252,16 @@ impl Linear {
     }
 }
 
-fn is_time(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Timestamp(..) | DataType::Interval(_) | DataType::Duration(_))
+/// Whether a `CAST` to this type changes no time: those to whole seconds do, and those to the wall clock of another zone.
+fn keeps_time(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, zone) => {
+            zone.as_deref().is_none_or(|zone| ["UTC", "+00:00"].contains(&zone))
+        }
+        DataType::Duration(unit) => matches!(unit, TimeUnit::Microsecond | TimeUnit::Nanosecond),
+        DataType::Interval(_) => true,
+        _ => false,
+    }
 }
 
 /// A length of time in microseconds, if it is the same on every day.
