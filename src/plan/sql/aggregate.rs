@@ -10,7 +10,7 @@ use super::aggregate_call::{Aggregated, Arguments};
 use super::keyed_lower::KeyedWindows;
 use super::lower::{Lowering, names_of};
 use super::quality::Trust;
-use super::relation::{Relation, column, edge_of, unused, uses_edges};
+use super::relation::{Relation, column, edge_of, is_there, unused, uses_edges};
 use super::window::{SHIFT, WINDOW_END, WINDOW_START};
 use super::window_call::words;
 
@@ -67,8 +67,7 @@ impl Lowering<'_> {
         };
         if self.wish.whole_rows {
             for (expr, name) in relation.columns.iter().zip(names_of(node.input.schema())) {
-                // A join has left out the columns that nobody uses.
-                let is_there = expr.column_refs().iter().all(|c| relation.schema.column_with_name(c.name()).is_some());
+                let is_there = is_there(expr, &relation.schema);
                 if is_there && !uses_edges(expr).map_err(|e| self.text.planning(&e))? {
                     arguments.add(expr.clone(), &name);
                 }

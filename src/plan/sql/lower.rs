@@ -17,7 +17,7 @@ use super::join::uses;
 use super::keyed::KeyedNode;
 use super::quality::names_quality;
 use super::rank::RankStep;
-use super::relation::{Relation, Window, edge, unused, with_edges};
+use super::relation::{Relation, Window, column, edge, is_there, unused, with_edges};
 use super::text::SqlText;
 use super::window::{WINDOW_END, WINDOW_START, WindowNode};
 use super::{Step, StepInput, Table, Wish};
@@ -164,9 +164,16 @@ impl<'a> Lowering<'a> {
         self.expressions("union", relations, &names)
     }
 
-    /// Computes a relation as a step of its own, its columns under these names.
-    pub(super) fn step(&mut self, label: &str, relation: Relation, names: &[String]) -> Result<Relation, Problem> {
-        self.expressions(label, vec![relation], names)
+    /// Computes a relation as a step of its own, its columns under these names. Those that a join has left out, since nobody
+    /// uses them, are still not there.
+    pub(super) fn step(&mut self, label: &str, mut relation: Relation, names: &[String]) -> Result<Relation, Problem> {
+        let (schema, columns) = (Arc::clone(&relation.schema), std::mem::take(&mut relation.columns));
+        let there = columns.into_iter().zip(names).filter(|(expr, _)| is_there(expr, &schema));
+        let (columns, kept): (Vec<_>, Vec<_>) = there.map(|(expr, name)| (expr, name.clone())).unzip();
+        relation.columns = columns;
+        let mut step = self.expressions(label, vec![relation], &kept)?;
+        step.columns = names.iter().map(|name| column(name)).collect();
+        Ok(step)
     }
 
     /// One step over one or several relations with the same columns.

@@ -300,7 +300,7 @@ impl Lowering<'_> {
             return Ok((relation, before, places));
         }
         let mut names = names_of(schema);
-        let passed_on = names.len();
+        let own = names.len();
         let mut places = Vec::with_capacity(wanted.len());
         for expr in wanted {
             places.push(relation.columns.iter().position(|known| known == expr).unwrap_or_else(|| {
@@ -310,7 +310,11 @@ impl Lowering<'_> {
             }));
         }
         let relation = self.step("prepare", relation, &names)?;
-        let columns = names[..passed_on].iter().map(|name| column(name)).collect();
+        // A column that nobody uses may have been left out in front of others.
+        let place = |name: &String| relation.schema.index_of(name).ok();
+        let places = places.into_iter().filter_map(|n| place(&names[n])).collect();
+        let passed_on = names[..own].iter().filter_map(place).count();
+        let columns = names[..own].iter().map(|name| column(name)).collect();
         Ok((relation, Before { columns, passed_on }, places))
     }
 

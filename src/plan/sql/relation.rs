@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result as PlanResult};
 use datafusion::logical_expr::Expr;
@@ -141,6 +141,11 @@ impl Relation {
     pub(super) fn df_schema(&self) -> PlanResult<DFSchema> {
         DFSchema::try_from(Arc::clone(&self.schema))
     }
+}
+
+/// Whether the columns that `expr` uses are among those read, or of the window. A join has left out those that nobody uses.
+pub(super) fn is_there(expr: &Expr, read: &Schema) -> bool {
+    expr.column_refs().iter().all(|c| c.relation.is_some() || read.column_with_name(&c.name).is_some())
 }
 
 /// A column that is read.

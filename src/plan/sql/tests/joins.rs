@@ -490,6 +490,54 @@ fn joins_follow_each_other() {
 }
 
 #[test]
+fn columns_that_a_join_left_out_are_missed_by_nobody() {
+    const AROUND: &str =
+        "readings r JOIN others o ON r.sensor = o.sensor AND o.ts BETWEEN r.ts - INTERVAL '4' SECOND AND r.ts";
+    expect![[r#"
+        ts  both  before
+        5s  22.0  -
+        5s  52.0  20.0
+        9s  54.0  50.0
+        9s  84.0  50.0
+        unmatched 4
+    "#]].assert_eq(&run(&format!(
+        "SELECT r.ts, r.value + o.value AS both, lag(o.value) OVER (PARTITION BY upper(r.sensor) ORDER BY r.ts) AS before FROM {AROUND}"
+    )));
+    // The table computes, and the column that it computes is used twice.
+    let twice = "JOIN (SELECT sensor, value * 2 AS twice FROM recipes) p ON r.sensor = p.sensor";
+    let sql = format!("SELECT twice + 1 AS more, twice - 1 AS less FROM readings r {twice}");
+    expect![[r#"
+        more   less
+        201.0  199.0
+        401.0  399.0
+        unmatched 1
+    "#]]
+    .assert_eq(&run_tables(&sql, &[("recipes", RECIPES), ("readings", "2s b 2 2\n3s a 3 4")]));
+}
+
+#[test]
+fn times_cut_to_seconds_are_not_the_times() {
+    expect![[r#"
+        JOIN others o ON CAST(r.ts AS TIMESTAMP(0)) = CAST(o.ts AS TIMESTAMP(0))
+          2:23: a JOIN of streams without a bound of time would have to keep every row for ever
+            add AND o.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts + INTERVAL '5' SECOND
+        JOIN others o ON r.ts = CAST((o.ts AT TIME ZONE 'Europe/Berlin') AS TIMESTAMP)
+          2:18: a JOIN of streams without a bound of time would have to keep every row for ever
+            add AND o.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts + INTERVAL '5' SECOND
+    "#]]
+    .assert_eq(&refusals([
+        "JOIN others o ON CAST(r.ts AS TIMESTAMP(0)) = CAST(o.ts AS TIMESTAMP(0))",
+        "JOIN others o ON r.ts = CAST((o.ts AT TIME ZONE 'Europe/Berlin') AS TIMESTAMP)",
+    ]));
+    expect![[r#"
+        at  sensor  value  other_at  other
+        5s  a       2.0    5s        50.0
+        unmatched 7
+    "#]]
+    .assert_eq(&run_on("JOIN others o ON CAST(r.ts AS TIMESTAMP) = o.ts AND r.sensor = o.sensor"));
+}
+
+#[test]
 fn what_a_table_cannot_be_is_refused() {
     expect![[r#"
         JOIN recipes p ON r.value > p.value
