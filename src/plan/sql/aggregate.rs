@@ -46,8 +46,15 @@ impl Lowering<'_> {
         let mut arguments = Arguments::default();
         let time = relation.schema.field(time).name();
         let time = arguments.add(column(time), time);
-        let groups = self.groups(node, &relation, &names, &mut arguments)?;
-        let keys = node.group_expr.iter().map(|expr| self.resolve(&relation, expr, node.input.schema()));
+        // `GROUP BY sensor, sensor` is one column of the plan.
+        let mut grouped_by = Vec::<&Expr>::with_capacity(node.group_expr.len());
+        for expr in &node.group_expr {
+            if !grouped_by.contains(&expr) {
+                grouped_by.push(expr);
+            }
+        }
+        let groups = self.groups(node, &grouped_by, &relation, &names, &mut arguments)?;
+        let keys = grouped_by.iter().map(|expr| self.resolve(&relation, expr, node.input.schema()));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let trust = Trust::of(&relation, node.input.schema(), &keys, self.wish.quality);
         let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
@@ -81,12 +88,13 @@ impl Lowering<'_> {
     fn groups(
         &self,
         node: &logical_expr::Aggregate,
+        grouped_by: &[&Expr],
         relation: &Relation,
         names: &[String],
         arguments: &mut Arguments,
     ) -> Result<Vec<Group>, Problem> {
-        let mut groups = Vec::with_capacity(node.group_expr.len());
-        for (expr, name) in node.group_expr.iter().zip(names) {
+        let mut groups = Vec::with_capacity(grouped_by.len());
+        for (expr, name) in grouped_by.iter().zip(names) {
             let expr = self.resolve(relation, expr, node.input.schema())?;
             groups.push(match edge_of(&expr) {
                 Some(edge) => Group::Edge(edge),

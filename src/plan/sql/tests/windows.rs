@@ -221,6 +221,23 @@ fn keys_alone_give_the_distinct_ones_of_each_window() {
 }
 
 #[test]
+fn a_column_may_stand_in_group_by_twice() {
+    expect![[r#"
+        window_start  sensor  c
+        0s            a       2
+        0s            b       1
+        1m            a       1
+        1m            b       1
+        2m            a       1
+    "#]]
+    .assert_eq(&run(
+        "SELECT ALL window_start, sensor, count(*) AS c FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE)
+         GROUP BY window_start, sensor, sensor, window_start",
+        READINGS,
+    ));
+}
+
+#[test]
 fn the_columns_a_window_is_keyed_by_can_be_followed_to_the_source() {
     let sql = "SELECT window_start, s, avg(v) AS mean FROM
                    (SELECT sensor AS s, value * 2 AS v, window_start FROM TUMBLE(readings, ts, INTERVAL '1' MINUTE)) x
