@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Join,
+    Distinct, DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Join,
     JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor,
     Visit, Visitor,
 };
@@ -238,7 +238,7 @@ impl Visitor for Refusals<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        if select.distinct.is_some() {
+        if select.distinct.as_ref().is_some_and(|distinct| *distinct != Distinct::All) {
             let message = "DISTINCT would have to remember every row there ever was";
             let hint = "GROUP BY window_start, window_end and the columns, from TUMBLE(…)";
             self.refuse(Span::empty(), "distinct", message, hint);
@@ -260,10 +260,30 @@ impl Visitor for Refusals<'_> {
             }
             [_, second, ..] => self.refuse(second.span(), "from", "a JOIN of streams needs its condition", JOIN_HINT),
         }
-        if select.into.is_some() || select.top.is_some() || !select.lateral_views.is_empty() {
+        let of_others = select.top.is_some() || !select.lateral_views.is_empty() || !select.connect_by.is_empty();
+        if select.into.is_some() || of_others {
             self.refuse(Span::empty(), "select", "clauses of other SQL dialects do not run", "write a plain SELECT");
         }
         self.group_by(&select.group_by);
+        ControlFlow::Continue(())
+    }
+
+    /// What follows the name of a table and would be passed over.
+    fn pre_visit_table_factor(&mut self, relation: &TableFactor) -> ControlFlow<()> {
+        let TableFactor::Table { name, sample, version, with_hints, with_ordinality, .. } = relation else {
+            return ControlFlow::Continue(());
+        };
+        if sample.is_some() {
+            let message = "which rows a sample takes would be another choice at each run";
+            self.refuse(name.span(), "tablesample", message, "write a condition in WHERE, such as n % 10 = 0");
+        } else if version.is_some() || !with_hints.is_empty() || *with_ordinality {
+            self.refuse(
+                name.span(),
+                "with",
+                "clauses of other SQL dialects do not run",
+                "write the table's name alone",
+            );
+        }
         ControlFlow::Continue(())
     }
 

@@ -195,6 +195,32 @@ fn what_needs_the_end_of_the_stream_is_refused() {
 }
 
 #[test]
+fn what_would_be_passed_over_is_refused() {
+    check(
+        [
+            "SELECT ts FROM readings TABLESAMPLE BERNOULLI (10)",
+            "SELECT ts FROM readings WITH ORDINALITY",
+            "SELECT ts FROM readings r WITH (NOLOCK)",
+            "SELECT ts FROM readings START WITH n = 1 CONNECT BY n = 2",
+        ],
+        &expect![[r#"
+            SELECT ts FROM readings TABLESAMPLE BERNOULLI (10)
+              1:16: which rows a sample takes would be another choice at each run
+                write a condition in WHERE, such as n % 10 = 0
+            SELECT ts FROM readings WITH ORDINALITY
+              1:16: clauses of other SQL dialects do not run
+                write the table's name alone
+            SELECT ts FROM readings r WITH (NOLOCK)
+              1:16: clauses of other SQL dialects do not run
+                write the table's name alone
+            SELECT ts FROM readings START WITH n = 1 CONNECT BY n = 2
+              1:1: clauses of other SQL dialects do not run
+                write a plain SELECT
+        "#]],
+    );
+}
+
+#[test]
 fn joins_and_subqueries_in_expressions_are_refused() {
     check(
         [
