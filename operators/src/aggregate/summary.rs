@@ -88,8 +88,8 @@ impl Partial for Summary {
     }
 
     fn resize(&mut self, slots: usize) {
-        self.numbers.resize(slots, Numbers::NONE);
-        self.nulls.resize(slots, 0);
+        grow(&mut self.numbers, slots, Numbers::NONE);
+        grow(&mut self.nulls, slots, 0);
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
@@ -156,9 +156,28 @@ impl Partial for Summary {
     }
 }
 
+/// Makes room for slots, with a quarter to spare rather than as much again: for a million sensors that is 10 MB and not 40.
+fn grow<T: Copy>(column: &mut Vec<T>, slots: usize, empty: T) {
+    if slots > column.capacity() {
+        let room = slots.max(column.capacity() + column.capacity() / 4);
+        column.reserve_exact(room - column.len());
+    }
+    column.resize(slots, empty);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_takes_at_most_50_bytes_however_slots_were_added() {
+        let mut summary = Summary::default();
+        for slots in (0..100_000).step_by(777) {
+            summary.resize(slots);
+        }
+        let bytes = summary.numbers.capacity() * size_of::<Numbers>() + summary.nulls.capacity() * size_of::<u64>();
+        assert!(bytes <= 50 * summary.numbers.len(), "{bytes} bytes for {} slots", summary.numbers.len());
+    }
 
     #[test]
     fn places_have_the_order_of_floats_and_lead_back_to_them() {
