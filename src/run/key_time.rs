@@ -239,7 +239,9 @@ impl KeyTime {
         let column: Vec<ArrayRef> = self.keys.columns(&[id])?;
         let sensor = column.first().filter(|column| column.is_valid(0));
         let sensor = sensor.map(|column| array_value_to_string(column, 0)).transpose()?;
-        let newest = Timestamp(if state == SensorState::Ahead { claimed } else { newest });
+        // Of a sensor whose readings were all put aside, nothing else is known than what it told.
+        let unbelieved = state == SensorState::Ahead || newest == i64::MIN;
+        let newest = Timestamp(if unbelieved { claimed } else { newest });
         Ok(SensorTime { sensor: sensor.unwrap_or_default(), newest, heard_at: Timestamp(heard_at), state })
     }
 

@@ -106,10 +106,13 @@ impl SourceTime {
                 };
             }
             self.latest_close = now;
-            let to = self.stood_at + now.since(self.latest_rows);
-            match &mut self.way {
-                Way::Whole(time) => time.raise(to, pieces),
-                Way::PerKey(time) => time.raise(to, pieces),
+            // Where every row so far was put aside there is no time to go on from.
+            if self.stood_at > Timestamp::MIN {
+                let to = self.stood_at + now.since(self.latest_rows);
+                match &mut self.way {
+                    Way::Whole(time) => time.raise(to, pieces),
+                    Way::PerKey(time) => time.raise(to, pieces),
+                }
             }
             if self.idle {
                 pieces.push(Piece::Idle);

@@ -12,7 +12,7 @@ use super::source_time::SourceTime;
 use super::watermarks::WatermarkTable;
 use crate::clock::SimulatedClock;
 use crate::graph::{Batch, Ending, Layout, Message, Watermark, Worker};
-use crate::observe::{Board, Kind};
+use crate::observe::{Board, Kind, SensorState};
 use crate::plan::{Input, Plan, TimePlan, of_text, quarantine};
 
 const SECOND: i64 = 1_000_000;
@@ -319,6 +319,21 @@ fn windows_close_by_the_clock_when_all_is_silent() {
         line.end();
         assert_eq!(line.late(), after.map(|_| 1));
     }
+}
+
+#[test]
+fn a_silence_after_readings_that_were_all_put_aside_moves_no_time() {
+    let mut line = Line::new(r#"per_key = "sensor", idle_after = "5s""#, COUNTS, |time| {
+        time.max_ahead = Some(Span(HOUR));
+        time.close_after = Some(Span::from_secs(5));
+        time.per_key.iter_mut().for_each(|key| key.live = true);
+    });
+    line.give(&[(START + 24 * HOUR, "a".to_owned())]);
+    line.wait_until(60);
+    assert_eq!(line.time.watermark(), Timestamp::MIN);
+    let told = line.time.sensors(line.clock.now(), 100).expect("names print");
+    let told = told.iter().map(|sensor| (sensor.sensor.as_str(), sensor.state, sensor.newest)).collect::<Vec<_>>();
+    assert_eq!(told, [("a", SensorState::Silent, Timestamp(START + 24 * HOUR))]);
 }
 
 #[test]
