@@ -142,6 +142,30 @@ fn a_session_of_a_sensor_that_never_pauses_is_cut() {
 }
 
 #[test]
+fn a_late_reading_does_not_move_the_end_of_a_session_behind_the_watermark() {
+    check(
+        session(20, Some(25)),
+        "
+        100 oven 1
+        120 oven 2
+        watermark 124
+        96 oven 4
+        99 oven 8
+        100 oven 16
+        watermark 125
+        end
+        ",
+        expect![[r#"
+            96 oven 4: dropped as late 1
+            99 oven 8: dropped as late 1
+            watermark 125:
+              [100, 125) oven 3 19.0 1.0 2.0
+            open 0
+        "#]],
+    );
+}
+
+#[test]
 fn a_count_window_is_full_when_the_watermark_has_passed_its_last_reading() {
     check(
         count(2, 2, None),

@@ -72,7 +72,12 @@ impl KeyWindows for Sessions {
         if session.start.saturating_sub(start) > self.gap.micros() || !self.fits(start, last) {
             return None;
         }
-        (session.start, session.last) = (start, last);
+        // A session of a longest length ends earlier if it starts earlier; what was over by then is not opened again.
+        let longer = Session { start, last, ..*session };
+        if self.due(&Some(longer)).is_some_and(|due| due <= watermark) {
+            return None;
+        }
+        *session = longer;
         session.rows = session.rows.saturating_add(u64::from(row.kept));
         Some(session.slot)
     }
