@@ -226,10 +226,11 @@ impl WindowAggregate {
         (0..self.empty.len()).map(|n| open.iter().any(|wanted| wanted[n])).collect()
     }
 
-    /// Forgets keys that are in no open window, once they are more than half of all; says whether the numbers are new ones.
-    pub(super) fn forget(&mut self) -> Result<bool> {
+    /// Forgets keys that are in no open window, once they are more than half of all. If so, numbers are new ones: gives the old
+    /// numbers of those that are left, in the order of the new ones.
+    pub(super) fn forget(&mut self) -> Result<Option<Vec<u32>>> {
         if self.keys.len() <= 2 * self.entries + KEYS_SPARE.min(self.layout.max_groups / 2) {
-            return Ok(false);
+            return Ok(None);
         }
         let mut map = vec![0; self.keys.len()];
         self.slices.values().flat_map(Slice::keys).for_each(|id| map[id as usize] = 1);
@@ -240,7 +241,7 @@ impl WindowAggregate {
         }
         self.slices.values_mut().for_each(|slice| slice.renumber(&map));
         self.views.iter_mut().for_each(|view| view.sliding = Sliding::new(view.sliding.middle()));
-        Ok(true)
+        Ok(Some(live))
     }
 
     /// Closes the windows of all views that the watermark has passed.

@@ -199,9 +199,12 @@ impl Operator for EarlyAggregate {
         }
         let horizon = self.inner.view().horizon();
         self.changed.retain(|slice, _| *slice >= horizon);
-        if self.changed.is_empty() && self.inner.forget()? {
-            // The merges have the old numbers.
+        if let Some(live) = self.inner.forget()? {
+            // The merges have the old numbers, and so have the marks.
             self.told.sliding = Sliding::new(self.told.sliding.middle());
+            for changed in self.changed.values_mut() {
+                *changed = live.iter().map(|old| changed.get(*old as usize) == Some(&true)).collect();
+            }
         }
         Ok(())
     }

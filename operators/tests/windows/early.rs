@@ -158,6 +158,25 @@ fn groups_that_have_changed_come_out_after_each_batch() {
     );
 }
 
+/// Keys that come and go are forgotten with their windows, also if at each watermark some group has changed since the last tick.
+#[test]
+fn keys_of_closed_windows_are_forgotten_whatever_the_clock_does() {
+    let planned = planned(tumble(10), 0, Early::Every(Span::from_secs(1)));
+    let mut operator = (planned.build)();
+    let second = 1_000_000;
+    for n in 0..4_000 {
+        let rows = [(n as i64 * 10 * second, n, 1.0), (n as i64 * 10 * second, n + 1, 2.0)];
+        operator.process(0, batch(&rows), &mut Kept::default()).expect("takes rows");
+        operator.advance(Timestamp(n as i64 * 10 * second), &mut Kept::default()).expect("advances");
+    }
+    let saved = operator.snapshot().expect("saves").len();
+    assert!(saved < 20_000, "{saved} bytes");
+    let mut out = Kept::default();
+    operator.tick(Timestamp(0), &mut out).expect("ticks");
+    let keys = out.batches.iter().flat_map(|rows| rows.column(2).as_string::<i32>().iter().flatten());
+    assert_eq!(keys.collect::<Vec<_>>(), ["s3999", "s4000"]);
+}
+
 /// `(seconds, key, value)` and where the watermark goes after it.
 type Step = ((i64, usize, f64), Option<i64>);
 /// The sum and count of each window and key.
