@@ -14,6 +14,7 @@ use lineside_model::{Error, Reason, Result};
 use super::WindowKind;
 use super::assign::{Cells, Windows};
 use super::runs::{Place, Run, cut};
+use crate::rows::BATCH_ROWS;
 use crate::{Emitter, Operator, PlannedOperator, Port};
 
 /// Plans the operator: `output` has the columns of the input, then those of the window. `time` is the column of event time.
@@ -45,44 +46,65 @@ struct Repeat {
     runs: Vec<Run>,
 }
 
-impl Operator for Repeat {
-    fn process(&mut self, _: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()> {
-        let times = rows.column(self.time).as_primitive_opt::<TimestampMicrosecondType>();
-        let times = times.ok_or_else(|| Error::internal("the event time of a window is not in microseconds"))?;
-        cut(times, |time| self.cells.located(time), &mut self.runs);
-        let (mut places, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-        let mut names = self.named.then(StringBuilder::new);
-        for Run { place, rows } in &self.runs {
-            let time = match place {
-                Place::Slice { cell, .. } => *cell,
-                Place::Nowhere(reason) => {
-                    out.dropped(*reason, rows.len());
-                    continue;
-                }
-            };
-            let (first, last) = (self.windows.first(time), self.windows.last(time));
-            if first > last {
-                out.dropped(Reason::Filtered, rows.len());
-            }
-            for row in rows.clone() {
-                for window in first..=last {
-                    let bounds = self.windows.bounds(window);
-                    places.push(row as u32);
-                    starts.push(bounds.start);
-                    ends.push(bounds.end);
-                    if let Some(names) = &mut names {
-                        names.append_value(self.windows.name(window).unwrap_or_default());
-                    }
-                }
-            }
-        }
+/// Rows that were put into windows and not put out yet.
+#[derive(Default)]
+struct Placed {
+    rows: Vec<u32>,
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    /// Names of the windows, if they have any.
+    names: Option<StringBuilder>,
+}
+
+impl Repeat {
+    fn put_out(&self, rows: &RecordBatch, placed: &mut Placed, out: &mut dyn Emitter) -> Result<()> {
+        let Placed { rows: places, starts, ends, names } = std::mem::take(placed);
+        placed.names = self.named.then(StringBuilder::new);
         let once_each = (0u32..).zip(&places).all(|(row, place)| row == *place) && places.len() == rows.num_rows();
-        let rows = if once_each { rows } else { take_record_batch(&rows, &UInt32Array::from(places))? };
-        let mut columns = rows.columns().to_vec();
+        let taken = if once_each { rows.clone() } else { take_record_batch(rows, &UInt32Array::from(places))? };
+        let mut columns = taken.columns().to_vec();
         for edges in [starts, ends] {
             columns.push(Arc::new(TimestampMicrosecondArray::from(edges).with_timezone("UTC")) as ArrayRef);
         }
         columns.extend(names.map(|mut names| -> ArrayRef { Arc::new(names.finish()) }));
         out.emit(RecordBatch::try_new(SchemaRef::clone(&self.output), columns)?)
+    }
+}
+
+impl Operator for Repeat {
+    fn process(&mut self, _: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()> {
+        let times = rows.column(self.time).as_primitive_opt::<TimestampMicrosecondType>();
+        let times = times.ok_or_else(|| Error::internal("the event time of a window is not in microseconds"))?;
+        cut(times, |time| self.cells.located(time), &mut self.runs);
+        let mut placed = Placed { names: self.named.then(StringBuilder::new), ..Placed::default() };
+        for Run { place, rows: run } in &self.runs {
+            let time = match place {
+                Place::Slice { cell, .. } => *cell,
+                Place::Nowhere(reason) => {
+                    out.dropped(*reason, run.len());
+                    continue;
+                }
+            };
+            let (first, last) = (self.windows.first(time), self.windows.last(time));
+            if first > last {
+                out.dropped(Reason::Filtered, run.len());
+            }
+            for row in run.clone() {
+                // A row can be in very many windows, so that all rows of a batch would not fit into one.
+                if placed.rows.len() >= BATCH_ROWS {
+                    self.put_out(&rows, &mut placed, out)?;
+                }
+                for window in first..=last {
+                    let bounds = self.windows.bounds(window);
+                    placed.rows.push(row as u32);
+                    placed.starts.push(bounds.start);
+                    placed.ends.push(bounds.end);
+                    if let Some(names) = &mut placed.names {
+                        names.append_value(self.windows.name(window).unwrap_or_default());
+                    }
+                }
+            }
+        }
+        self.put_out(&rows, &mut placed, out)
     }
 }

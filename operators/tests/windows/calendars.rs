@@ -284,6 +284,19 @@ fn rows_come_out_with_the_shift_they_belong_to() {
 }
 
 #[test]
+fn rows_of_many_windows_come_out_in_many_batches() {
+    let kind = crate::hop(3600, 1);
+    let mut fields = readings().fields().iter().map(|field| field.as_ref().clone()).collect::<Vec<_>>();
+    fields.extend(kind.fields());
+    let planned = plan_rows(&kind, 0, Arc::new(arrow::datatypes::Schema::new(fields)));
+    let (mut operator, mut out) = ((planned.build)(), Kept::default());
+    operator.process(0, batch(0..100), &mut out).expect("takes rows");
+    let sizes = out.batches.iter().map(arrow::array::RecordBatch::num_rows).collect::<Vec<_>>();
+    assert_eq!(sizes.iter().sum::<usize>(), 360_000);
+    assert!(sizes.iter().all(|rows| *rows < 8192 + 3600), "{sizes:?}");
+}
+
+#[test]
 fn what_is_wrong_with_a_calendar_is_told_with_the_cure() {
     let day = |zone: &str, offset: i64| Calendar::of_periods(Period::Day, zone, Span::from_secs(offset));
     let shifts = |text: &str| Calendar::of_shifts(text, "Europe/Berlin");
