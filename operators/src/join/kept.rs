@@ -191,7 +191,7 @@ impl Kept {
             false => keys::load_columns(&state.columns, &types(&stored))?,
         };
         let rising = state.numbers.is_sorted_by(|one, next| one < next);
-        let known = state.numbers.last().is_none_or(|last| *last < state.next);
+        let known = state.next < NO_ROW / 2 && state.numbers.last().is_none_or(|last| *last < state.next);
         if columns.iter().any(|column| column.len() != state.numbers.len()) || !rising || !known {
             return Err(damaged());
         }

@@ -272,7 +272,8 @@ impl Operator for Lookup {
         if self.table.is_some() {
             return self.look_up(&rows, out);
         }
-        let room = self.layout.spec.waiting_limit - self.open_rows() as usize;
+        // More may wait than are allowed: those of a snapshot from before the limit was lowered.
+        let room = self.layout.spec.waiting_limit.saturating_sub(self.open_rows() as usize);
         if rows.num_rows() > room {
             out.dropped(Reason::Overflow, rows.num_rows() - room);
         }

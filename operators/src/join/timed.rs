@@ -479,6 +479,13 @@ impl Operator for TimedJoin {
         fresh.right.waiting = state.right.waiting.into_iter().map(Reverse).collect();
         fresh.passed.resize_with(fresh.keys.len(), VecDeque::new);
         let reach = fresh.reach();
+        // Where there is a bound, only rows within reach are kept, and a row without key has no partner.
+        let kept = |(row, matched): &(Waiting, bool)| {
+            (self.layout.earliest.is_none() || reach.holds(row.time)) && !(*matched && row.key == NO_KEY)
+        };
+        if !state.passed.is_sorted_by_key(|(row, _)| (row.time, row.number)) || !state.passed.iter().all(kept) {
+            return Err(Error::data("saved state of a join is damaged: its rows are out of order"));
+        }
         for (row, matched) in state.passed {
             if let Some(passed) = fresh.passed.get_mut(row.key as usize) {
                 fresh.passed_keys += usize::from(passed.is_empty());

@@ -162,5 +162,5 @@ fn go_on(run: &mut u8, goes_on: bool) {
 
 /// The longest run that a rule asks for is 15; to count beyond 100 would tell nothing.
 fn longer(run: u8) -> u8 {
-    (run + 1).min(100)
+    run.saturating_add(1).min(100)
 }

@@ -245,6 +245,63 @@ fn rows_wait_for_a_table_up_to_a_limit() {
     assert_eq!(seen.dropped.into_iter().collect::<Vec<_>>(), [(Reason::Overflow, 1), (Reason::Unmatched, 2)]);
 }
 
+#[test]
+fn rows_that_wait_by_a_higher_limit_of_before_are_kept() {
+    let row = |n: i64| Row { time: Some(n), key: Some("a"), n };
+    let mut seen = Seen::default();
+    let planned = |limit| lookup::plan(lookup_spec(false, limit)).expect("it can be planned");
+    let mut before = (planned(3).build)();
+    before.process(0, batch(&[row(1), row(2), row(3)]), &mut seen).expect("rows are no error");
+    let mut operator = (planned(2).build)();
+    operator.restore(&before.snapshot().expect("saves")).expect("restores");
+    operator.process(0, batch(&[row(4)]), &mut seen).expect("rows are no error");
+    assert_eq!((operator.open_rows(), seen.dropped.get(&Reason::Overflow)), (3, Some(&1)));
+}
+
+/// A damaged snapshot is refused, or makes a number wrong here and there.
+fn damage(planned: &PlannedOperator, events: &[(usize, Row)], watermark: i64) {
+    let mut operator = (planned.build)();
+    for (port, row) in events {
+        operator.process(*port, batch(std::slice::from_ref(row)), &mut Seen::default()).expect("takes rows");
+    }
+    operator.advance(Timestamp(watermark), &mut Seen::default()).expect("advances");
+    let snapshot = operator.snapshot().expect("saves");
+    let bytes = postcard::to_stdvec(&snapshot).expect("a snapshot serialises");
+    for at in bytes.len() - snapshot.len()..bytes.len() {
+        for bit in [1, 2, 0x10, 0x80] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= bit;
+            let Ok(damaged) = postcard::from_bytes(&damaged) else { continue };
+            let mut operator = (planned.build)();
+            if operator.restore(&damaged).is_ok() {
+                let seen = &mut Seen::default();
+                for port in [0, 1] {
+                    let row = Row { time: Some(watermark + 1), key: Some("a"), n: 9 };
+                    let _unknown = operator.process(port, batch(&[row]), seen);
+                }
+                let _unknown = operator.advance(Timestamp(watermark + 9), seen);
+                let _unknown = operator.advance(Timestamp::MAX, seen);
+                let _unknown = (operator.open_rows(), operator.snapshot());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_snapshot_never_panics() {
+    let row = |time: i64, key| Row { time: Some(time), key, n: time };
+    let keys = [Some("a"), Some("b"), None];
+    let events = (0..12i64).map(|n| ((n % 2) as usize, row(n, keys[n as usize % 3]))).collect::<Vec<_>>();
+    for (pick, earliest) in [(Pick::Every, Some(-3)), (Pick::Nearest, Some(-3)), (Pick::Last, None)] {
+        let mut spec = spec(pick, earliest, 2);
+        (spec.left.alone, spec.right.alone) = (true, pick == Pick::Every);
+        damage(&join::plan(&spec).expect("it can be planned"), &events, 6);
+    }
+    damage(&lookup::plan(lookup_spec(true, 20)).expect("it can be planned"), &events, 6);
+    let waiting = events.iter().filter(|(port, _)| *port == 0).cloned().collect::<Vec<_>>();
+    damage(&lookup::plan(lookup_spec(true, 20)).expect("it can be planned"), &waiting, 6);
+}
+
 /// State follows the rows within reach, not all that ever came.
 #[test]
 fn state_is_bounded_by_time() {

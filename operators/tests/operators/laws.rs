@@ -2,6 +2,7 @@
 //! again makes no difference, and what it keeps is bounded. A kind in the registry is a subject by its example; further
 //! subjects are named in [`more_subjects`].
 
+use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
 
 use lineside_model::{Quality, Reason, Span, Timestamp, schema};
@@ -249,6 +250,46 @@ proptest! {
         for (kind, planned) in SUBJECTS.iter() {
             let dropped = run(planned, &events, 7, &[]).dropped.values().sum::<usize>();
             prop_assert!(dropped <= came, "{} dropped {} of {}", kind, dropped, came);
+        }
+    }
+}
+
+/// A wrong number here and there cannot be noticed; what an operator does of it is no matter, if only it does not panic.
+#[test]
+fn a_damaged_snapshot_never_panics() {
+    let row = |n: i64| Row {
+        ts: Timestamp(n * 700_000),
+        sensor: SENSORS[n as usize % SENSORS.len()].to_owned(),
+        value: Some([100.0, 185.0, 205.0, 150.0, 99.5][n as usize % 5]),
+        quality: [Quality::Good, Quality::Good, Quality::Uncertain][n as usize % 3],
+        received_at: Timestamp(n * 700_000),
+    };
+    for (kind, planned) in SUBJECTS.iter() {
+        let mut operator = (planned.build)();
+        operator.process(0, batch(&(0..18).map(row).collect::<Vec<_>>()), &mut Seen::default()).expect("takes rows");
+        operator.advance(Timestamp(8_000_000), &mut Seen::default()).expect("advances");
+        operator.tick(Timestamp(12_000_000), &mut Seen::default()).expect("ticks");
+        let snapshot = operator.snapshot().expect("saves");
+        let bytes = postcard::to_stdvec(&snapshot).expect("a snapshot serialises");
+        let start = bytes.len() - snapshot.len();
+        // Every third byte, so that it does not take long.
+        for at in (start..bytes.len()).step_by(3) {
+            for bit in [[1, 0x80], [2, 0x40]][at % 2] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= bit;
+                let Ok(damaged) = postcard::from_bytes(&damaged) else { continue };
+                let told = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                    let (mut operator, seen) = ((planned.build)(), &mut Seen::default());
+                    if operator.restore(&damaged).is_ok() {
+                        let _unknown = operator.process(0, batch(&(15..23).map(row).collect::<Vec<_>>()), seen);
+                        let _unknown = operator.tick(Timestamp(30_000_000), seen);
+                        let _unknown = operator.advance(Timestamp(14_000_000), seen);
+                        let _unknown = operator.advance(Timestamp::MAX, seen);
+                        let _unknown = operator.snapshot();
+                    }
+                }));
+                assert!(told.is_ok(), "{kind}: byte {} of {} ^ {bit:#x}", at - start, snapshot.len());
+            }
         }
     }
 }
