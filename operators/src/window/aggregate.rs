@@ -226,15 +226,20 @@ impl WindowAggregate {
         (0..self.empty.len()).map(|n| open.iter().any(|wanted| wanted[n])).collect()
     }
 
-    /// Forgets keys that are in no open window, once they are more than half of all. If so, numbers are new ones: gives the old
-    /// numbers of those that are left, in the order of the new ones.
-    pub(super) fn forget(&mut self) -> Result<Option<Vec<u32>>> {
-        if self.keys.len() <= 2 * self.entries + KEYS_SPARE.min(self.layout.max_groups / 2) {
+    /// Forgets keys that are in no open window, once they are more than half of all, or there is hardly room for others and some were
+    /// just `left` by a window. If so, numbers are new ones: gives the old numbers of those that are left, in the order of the new ones.
+    pub(super) fn forget(&mut self, left: bool) -> Result<Option<Vec<u32>>> {
+        let (known, max) = (self.keys.len(), self.layout.max_groups);
+        let many = known > 2 * self.entries + KEYS_SPARE.min(max / 2);
+        if !(many || left && keys::is_near(known, max)) {
             return Ok(None);
         }
         let mut map = vec![0; self.keys.len()];
         self.slices.values().flat_map(Slice::keys).for_each(|id| map[id as usize] = 1);
         let live = (0u32..).zip(&map).filter(|(_, used)| **used == 1).map(|(id, _)| id).collect::<Vec<_>>();
+        if !many && !keys::pays(live.len(), known) {
+            return Ok(None);
+        }
         self.keys = keys::numbered(&self.layout.key_types, &self.keys.columns(&live)?, live.len())?;
         for (new, old) in (0u32..).zip(&live) {
             map[*old as usize] = new;
@@ -244,8 +249,9 @@ impl WindowAggregate {
         Ok(Some(live))
     }
 
-    /// Closes the windows of all views that the watermark has passed.
-    pub(super) fn close_all(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<()> {
+    /// Closes the windows of all views that the watermark has passed; says whether slices were left by them.
+    pub(super) fn close_all(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<bool> {
+        let entries = self.entries;
         let watermark = if watermark == Timestamp::MAX { watermark } else { watermark - self.layout.time_delay };
         for n in 0..self.views.len() {
             let open = self.layout.views[n].windows.first_open(watermark);
@@ -253,7 +259,7 @@ impl WindowAggregate {
                 self.close(n, open, out)?;
             }
         }
-        Ok(())
+        Ok(self.entries < entries)
     }
 
     /// The batch that was taken last: its runs, and the number of each row's key.
@@ -341,8 +347,8 @@ impl Operator for WindowAggregate {
     }
 
     fn advance(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<()> {
-        self.close_all(watermark, out)?;
-        self.forget()?;
+        let left = self.close_all(watermark, out)?;
+        self.forget(left)?;
         Ok(())
     }
 

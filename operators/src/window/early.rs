@@ -183,7 +183,7 @@ impl Operator for EarlyAggregate {
     }
 
     fn advance(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<()> {
-        if self.corrects() {
+        let left = if self.corrects() {
             let windows = &self.layout.views[0].windows;
             let lag = |by: Span| if watermark == Timestamp::MAX { watermark } else { watermark - by };
             let (open, kept) = (windows.first_open(lag(self.delay)), windows.first_open(lag(self.layout.time_delay)));
@@ -193,13 +193,13 @@ impl Operator for EarlyAggregate {
             if open > self.told.next() {
                 self.inner.put_out(&mut self.told, 0, open, out)?;
             }
-            self.inner.close_all(watermark, &mut Silent(out))?;
+            self.inner.close_all(watermark, &mut Silent(out))?
         } else {
-            self.inner.close_all(watermark, out)?;
-        }
+            self.inner.close_all(watermark, out)?
+        };
         let horizon = self.inner.view().horizon();
         self.changed.retain(|slice, _| *slice >= horizon);
-        if let Some(live) = self.inner.forget()? {
+        if let Some(live) = self.inner.forget(left)? {
             // The merges have the old numbers, and so have the marks.
             self.told.sliding = Sliding::new(self.told.sliding.middle());
             for changed in self.changed.values_mut() {

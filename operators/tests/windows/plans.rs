@@ -1,5 +1,6 @@
 //! What a plan accepts and says, which types go in and out, what is kept and forgotten.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use lineside_model::schema::{time_field, time_type};
 use lineside_model::{Quality, Reason, Span, Timestamp};
 use lineside_operators::Snapshot;
 use lineside_operators::aggregate::AggregateFunction::{self, Avg, FirstValue, LastValue, Max, Min, Percentile, Sum};
+use lineside_operators::window::keyed::{self, KeyedKind, KeyedSpec};
 use lineside_operators::window::{AggregateSpec, MAX_GROUPS, WindowSpec, plan};
 
 use crate::{Kept, SENSOR, VALUE, aggregates, by_sensor, hop, lines, readings, restarted, tumble};
@@ -264,6 +266,38 @@ fn rows_of_more_groups_than_there_may_be_are_counted_and_those_of_known_ones_go_
         "every row is accounted for"
     );
     assert_eq!(rows[..2], [2_000, 2_000]);
+}
+
+/// Four new groups a second, each in windows of twelve seconds: never more than some fifty at a time, whatever came before.
+#[test]
+fn groups_that_come_and_go_find_room_where_there_are_few_at_a_time() {
+    let hopping = plan(WindowSpec { max_groups: 100, ..by_sensor(hop(12, 1), &[Sum]) }, &readings()).expect("sound");
+    let sessions = keyed::plan(
+        &KeyedSpec {
+            kind: KeyedKind::Session { gap: Span::from_secs(12), max_size: None },
+            time: 0,
+            time_delay: Span::ZERO,
+            keys: vec![1],
+            kept: None,
+            aggregates: aggregates(&[Sum]),
+            max_groups: 100,
+        },
+        &readings(),
+    );
+    for planned in [hopping, sessions.expect("sound")] {
+        let (mut operator, mut out) = ((planned.build)(), Kept::default());
+        for second in 0..200i64 {
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(TimestampMicrosecondArray::from(vec![second * 1_000_000; 4]).with_timezone("UTC")),
+                Arc::new(StringArray::from_iter_values((0..4).map(|n| format!("sensor{second}.{n}")))),
+                Arc::new(Float64Array::from(vec![1.0; 4])),
+            ];
+            let rows = RecordBatch::try_new(readings(), columns).expect("fits");
+            operator.process(0, rows, &mut out).expect("takes rows");
+            operator.advance(Timestamp(second * 1_000_000), &mut out).expect("advances");
+        }
+        assert_eq!(out.dropped, BTreeMap::new());
+    }
 }
 
 #[test]

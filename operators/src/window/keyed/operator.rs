@@ -216,22 +216,13 @@ impl<W: KeyWindows> KeyedAggregate<W> {
     }
 
     /// Forgets keys without open windows and waiting rows, and moves slots together, once most are not in use.
-    fn forget(&mut self) -> Result<()> {
-        if self.keys.len() > 2 * (self.book.used() + self.waiting.rows()) + KEYS_SPARE.min(self.layout.max_groups / 2) {
-            let mut used = self.states.iter().map(W::is_open).collect::<Vec<_>>();
-            used.resize(self.keys.len(), false);
-            self.waiting.ids().for_each(|id| used[id as usize] = true);
-            let live = (0u32..).zip(used).filter(|(_, used)| *used).map(|(id, _)| id).collect::<Vec<_>>();
-            let mut map = vec![0; self.keys.len()];
-            self.states.resize_with(self.keys.len(), W::State::default);
-            self.keys = keys::numbered(&self.layout.key_types, &self.keys.columns(&live)?, live.len())?;
-            for (new, old) in (0u32..).zip(&live) {
-                map[*old as usize] = new;
-                self.states.swap(new as usize, *old as usize);
-            }
-            self.states.truncate(live.len());
-            self.waiting.renumber(&map);
-            self.arm_all();
+    ///
+    /// Keys are looked through also where there is hardly room for others and some may just have been `left` by a window.
+    fn forget(&mut self, left: bool) -> Result<()> {
+        let (known, max) = (self.keys.len(), self.layout.max_groups);
+        let many = known > 2 * (self.book.used() + self.waiting.rows()) + KEYS_SPARE.min(max / 2);
+        if many || left && keys::is_near(known, max) {
+            self.forget_keys(many)?;
         }
         if self.book.is_sparse() {
             let mut slots = self.states.iter_mut().flat_map(W::slots).collect::<Vec<_>>();
@@ -243,6 +234,28 @@ impl<W: KeyWindows> KeyedAggregate<W> {
             }
             self.book.shrink(used.len());
         }
+        Ok(())
+    }
+
+    /// Forgets keys without open windows and waiting rows: in any case if they are `many`, otherwise if that pays.
+    fn forget_keys(&mut self, many: bool) -> Result<()> {
+        let mut used = self.states.iter().map(W::is_open).collect::<Vec<_>>();
+        used.resize(self.keys.len(), false);
+        self.waiting.ids().for_each(|id| used[id as usize] = true);
+        let live = (0u32..).zip(used).filter(|(_, used)| *used).map(|(id, _)| id).collect::<Vec<_>>();
+        if !many && !keys::pays(live.len(), self.keys.len()) {
+            return Ok(());
+        }
+        let mut map = vec![0; self.keys.len()];
+        self.states.resize_with(self.keys.len(), W::State::default);
+        self.keys = keys::numbered(&self.layout.key_types, &self.keys.columns(&live)?, live.len())?;
+        for (new, old) in (0u32..).zip(&live) {
+            map[*old as usize] = new;
+            self.states.swap(new as usize, *old as usize);
+        }
+        self.states.truncate(live.len());
+        self.waiting.renumber(&map);
+        self.arm_all();
         Ok(())
     }
 
@@ -316,18 +329,21 @@ impl<W: KeyWindows> Operator for KeyedAggregate<W> {
     fn advance(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<()> {
         let watermark = if watermark == Timestamp::MAX { watermark } else { watermark - self.layout.time_delay };
         self.watermark = self.watermark.max(watermark.micros());
-        if let Some(rows) = self.waiting.pass(self.watermark)? {
+        let passed = self.waiting.pass(self.watermark)?;
+        let mut left = passed.is_some();
+        if let Some(rows) = passed {
             self.place(rows, W::row, Reason::Filtered, out)?;
         }
         while let Some((key, _)) = self.timers.pop(Timestamp(self.watermark)) {
             let state = &mut self.states[key];
             if self.windows.due(state).is_some_and(|due| due <= self.watermark) {
                 self.windows.expire(state, key as u32, &mut self.book);
+                left = true;
             }
             self.timers.arm(key, self.windows.due(state).map(Timestamp));
         }
         self.book.settle(&mut self.partials, &self.layout, self.keys.as_ref(), out)?;
-        self.forget()?;
+        self.forget(left)?;
         self.find_oldest();
         Ok(())
     }

@@ -39,3 +39,13 @@ pub(crate) fn number_rows(
     }
     Ok((rows, refused))
 }
+
+/// Whether there are so many keys that it is time to look for some that are not needed any more, before rows are refused.
+pub(crate) fn is_near(known: usize, max: usize) -> bool {
+    known > max - max / 4
+}
+
+/// Whether forgetting all keys but the `live` ones is worth giving those new numbers: each key that comes pays for a few of them.
+pub(crate) fn pays(live: usize, known: usize) -> bool {
+    live < known - known / 8
+}

@@ -19,7 +19,7 @@ use arrow::row::{RowConverter, SortField};
 use lineside_model::{Error, Result};
 
 use self::integer::IntegerKeys;
-pub(crate) use self::limit::number_rows;
+pub(crate) use self::limit::{is_near, number_rows, pays};
 use self::row::RowKeys;
 pub use self::saved::numbered;
 pub(crate) use self::saved::{load, load_columns, save, save_columns};
