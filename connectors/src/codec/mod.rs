@@ -39,6 +39,7 @@ pub use field::{FieldOptions, FieldTable, FieldType, TimeUnit};
 pub use json::{Json, JsonOptions};
 pub use number::{Number, NumberOptions};
 pub use raw::{Raw, RawForm, RawOptions};
+pub(crate) use time_text::written as written_time;
 
 /// What became of a batch of messages.
 #[derive(Debug)]

@@ -87,6 +87,13 @@ pub(super) fn write(time: Timestamp, out: &mut Vec<u8>) {
         .expect("writing to memory does not fail");
 }
 
+/// The same as a text of its own.
+pub(crate) fn written(time: Timestamp) -> String {
+    let mut text = Vec::new();
+    write(time, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
 fn number(bytes: &[u8], from: usize, digits: usize) -> Option<i64> {
     bytes
         .get(from..from + digits)?

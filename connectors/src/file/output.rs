@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::compute::{cast, nullif};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::json::writer::LineDelimited;
-use lineside_model::{Error, Result};
+use lineside_model::{Error, Result, Timestamp};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Format;
+use crate::codec::written_time;
 
 /// How times are written in CSV and JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -53,7 +54,7 @@ pub(crate) fn write_lines(
 
 fn with_times(rows: &RecordBatch, time: TimeAs) -> Result<RecordBatch> {
     let unit = match time {
-        TimeAs::Rfc3339 => return Ok(rows.clone()),
+        TimeAs::Rfc3339 => return far_times_as_text(rows),
         TimeAs::Us => TimeUnit::Microsecond,
         TimeAs::Ms => TimeUnit::Millisecond,
         TimeAs::S => TimeUnit::Second,
@@ -73,6 +74,34 @@ fn with_times(rows: &RecordBatch, time: TimeAs) -> Result<RecordBatch> {
         .collect::<Result<Vec<(Field, ArrayRef)>>>()?
         .into_iter()
         .unzip();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// Columns with times beyond the years that Arrow writes, which are garbage and no reason to stop: those are written here.
+fn far_times_as_text(rows: &RecordBatch) -> Result<RecordBatch> {
+    /// Up to here from 1970, a little less than 260,000 years, Arrow writes a time.
+    const FAR: i64 = 8_200_000_000_000 * 1_000_000;
+    let (mut fields, mut columns) = (rows.schema().fields().to_vec(), rows.columns().to_vec());
+    for (field, column) in fields.iter_mut().zip(&mut columns) {
+        let DataType::Timestamp(_, zone) = column.data_type() else { continue };
+        let in_micros = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
+        let micros = in_micros.as_primitive::<TimestampMicrosecondType>();
+        let is_far = |row: usize| {
+            column.is_valid(row) && (micros.is_null(row) || micros.value(row) < -FAR || micros.value(row) > FAR)
+        };
+        if !(0..rows.num_rows()).any(is_far) {
+            continue;
+        }
+        let near = nullif(column, &(0..rows.num_rows()).map(|row| Some(is_far(row))).collect::<BooleanArray>())?;
+        let near = cast(&near, &DataType::Utf8)?;
+        let near = near.as_string::<i32>();
+        let text = |row: usize| match near.is_valid(row) {
+            true => Some(near.value(row).to_owned()),
+            false => micros.is_valid(row).then(|| written_time(Timestamp(micros.value(row)))),
+        };
+        *field = Arc::new(Field::new(field.name(), DataType::Utf8, true));
+        *column = Arc::new((0..rows.num_rows()).map(text).collect::<StringArray>());
+    }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
@@ -138,5 +167,40 @@ impl ParquetOut {
         self.writer.finish().map_err(failed)?;
         to.append(self.writer.inner_mut());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::TimestampMicrosecondArray;
+    use expect_test::expect;
+
+    use super::*;
+
+    fn lines(format: Format, times: Vec<Option<i64>>) -> String {
+        let times = TimestampMicrosecondArray::from(times).with_timezone("UTC");
+        let rows = RecordBatch::try_from_iter_with_nullable([("at", Arc::new(times) as ArrayRef, true)]);
+        let mut text = Vec::new();
+        write_lines(&rows.unwrap(), format, TimeAs::Rfc3339, false, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_time_that_is_garbage_neither_stops_the_file_nor_breaks_its_lines() {
+        let times = vec![Some(250_000), Some(i64::MAX), None, Some(i64::MIN)];
+        expect![[r#"
+            1970-01-01T00:00:00.250Z
+            294247-01-10T04:00:54.775807Z
+            ""
+            -290308-12-21T19:59:05.224192Z
+        "#]]
+        .assert_eq(&lines(Format::Csv, times.clone()));
+        expect![[r#"
+            {"at":"1970-01-01T00:00:00.250Z"}
+            {"at":"294247-01-10T04:00:54.775807Z"}
+            {"at":null}
+            {"at":"-290308-12-21T19:59:05.224192Z"}
+        "#]]
+        .assert_eq(&lines(Format::Jsonl, times));
     }
 }
