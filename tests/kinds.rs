@@ -10,7 +10,7 @@ use lineside_connectors::codec::{MakeDecoder, MakeEncoder};
 use lineside_connectors::{CodecKind, ConnectorKind, Gives, PlanContext, PlannedSink, PlannedSource};
 use lineside_model::options::did_you_mean;
 use lineside_model::schema::{TS, readings, time_type};
-use lineside_model::{At, Problem, Problems, Span, parse_options};
+use lineside_model::{At, Problem, Problems, Quality, Span, parse_options};
 use lineside_operators::operator::{Files, InputRows};
 use lineside_operators::{OperatorKind, PlannedOperator};
 use schemars::{JsonSchema, Schema as JsonSchemaOf, schema_for};
@@ -252,9 +252,10 @@ impl CodecKind for Words {
             let data_type = match word.as_str() {
                 "timestamp" => time_type(),
                 "double" => DataType::Float64,
+                "quality" => Quality::data_type(),
                 "text" => DataType::Utf8,
                 _ => {
-                    let hint = did_you_mean(&word, ["timestamp", "double", "text"]);
+                    let hint = did_you_mean(&word, ["timestamp", "double", "text", "quality"]);
                     problems.push(Problem {
                         at: At::Option(vec!["fields".to_owned(), name]),
                         message: format!("unknown type \"{word}\""),

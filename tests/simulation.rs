@@ -231,7 +231,7 @@ fn any_schedule_any_cut_any_number_of_workers_and_any_restart_give_the_same_rows
 }
 
 /// Overlapping windows over one source, all by sensor, so that they share their slices.
-const OVERLAPPING: [(&str, &str); 5] = [
+const OVERLAPPING: [(&str, &str); 6] = [
     (
         "seconds",
         "SELECT window_start, sensor, count(*) AS n, sum(value) AS total FROM TUMBLE(press, ts, INTERVAL '1' SECOND)",
@@ -252,6 +252,8 @@ const OVERLAPPING: [(&str, &str); 5] = [
         "better",
         "SELECT window_end, sensor, avg(value) AS mean FROM TUMBLE(press, ts, INTERVAL '7' SECOND) WHERE value > 10",
     ),
+    // It needs fewer columns than those before, and is given theirs.
+    ("many", "SELECT window_start, sensor, count(*) AS n FROM TUMBLE(press, ts, INTERVAL '3' SECOND) WHERE value > 10"),
 ];
 
 fn overlapping(queries: &[(&str, &str)]) -> String {
@@ -270,7 +272,7 @@ fn a_query_gives_the_same_rows_alone_as_with_others_that_share_its_slices() {
     let together = overlapping(&OVERLAPPING);
     let plans = [1, 2, 3].map(|workers| plan_of(&together, workers));
     let shared = plans[0].nodes.iter().filter(|node| node.output_of.is_some()).map(|node| node.name.as_str());
-    assert_eq!(shared.collect::<Vec<_>>(), ["sliding/window", "tens/window", "better/window"]);
+    assert_eq!(shared.collect::<Vec<_>>(), ["sliding/window", "tens/window", "better/window", "many/window"]);
     assert!(!plans[0].nodes.iter().any(|node| node.name == "better/prepare"), "it reads what \"good\" prepares");
     for query in OVERLAPPING {
         let alone = simulate(&plan_of(&overlapping(&[query]), 1), &mut Dice(0), true);

@@ -20,7 +20,7 @@ use super::order::{Reads, order};
 use super::share::{share_slices, twin};
 use super::sink::plan_sink;
 use super::source::plan_source;
-use super::sql::{QueryPlan, StepInput, Table, Wish, plan_query, tables_of};
+use super::sql::{Prepared, QueryPlan, StepInput, Table, Wish, plan_query_with, tables_of, united};
 use super::system::WATERMARKS;
 use super::table::plan_table;
 use super::{Input, NodePlan, OnBad, Plan, Registries, SourcePlan, check};
@@ -44,6 +44,7 @@ pub fn build(config: &Config, registries: &Registries<'_>) -> Result<Plan, Repor
     builder.check_names();
     builder.plan_sources();
     builder.plan_nodes();
+    builder.unite();
     share_slices(&mut builder.plan);
     builder.plan_sinks();
     let Builder { plan, findings, all_resolved, .. } = builder;
@@ -78,6 +79,9 @@ struct Builder<'a> {
     outputs: BTreeMap<&'a str, Option<Input>>,
     /// Whether every name that is read stands for something.
     all_resolved: bool,
+    /// What windows of queries read, and what they are to be given so that they can share slices.
+    prepared: Vec<Prepared>,
+    united: Vec<Prepared>,
 }
 
 impl<'a> Builder<'a> {
@@ -94,7 +98,8 @@ impl<'a> Builder<'a> {
             secrets: secrets(config, registries),
         };
         let findings = config.findings().to_vec();
-        Self { config, registries, plan, findings, outputs: BTreeMap::new(), all_resolved: true }
+        let (outputs, prepared, united) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { config, registries, plan, findings, outputs, all_resolved: true, prepared, united }
     }
 
     fn note(&mut self, object: &Object, problems: impl Into<Problems>) {
@@ -214,6 +219,21 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Plans queries and operators anew if windows could share slices when they are given the columns of each other.
+    fn unite(&mut self) {
+        self.united = united(&self.prepared);
+        if self.united.is_empty() || !self.findings.is_empty() {
+            return;
+        }
+        self.plan.nodes.clear();
+        for output in self.outputs.values_mut() {
+            if matches!(output, Some(Input::Node(_) | Input::Late(_))) {
+                *output = None;
+            }
+        }
+        self.plan_nodes();
+    }
+
     fn plan_operator(&mut self, object: &Object, input: Option<Input>) -> Option<Input> {
         let rows = input.map(|input| InputRows { schema: self.plan.schema(input), times: self.plan.times(input) });
         let planned = plan_operator(object, rows.as_ref(), self.registries, &Folder(self.config.folder()));
@@ -266,8 +286,9 @@ impl<'a> Builder<'a> {
             whole_rows: options.late.is_some(),
             max_groups: options.max_groups(),
         };
-        match plan_query(&object.name, sql, wish, &tables) {
-            Ok(planned) => {
+        match plan_query_with(&object.name, sql, wish, &tables, &self.united) {
+            Ok(mut planned) => {
+                self.prepared.append(&mut planned.prepared);
                 let first = self.plan.nodes.len();
                 let output = self.push_query(object, planned, &inputs);
                 self.name_late(object, first);

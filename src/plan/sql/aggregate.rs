@@ -9,6 +9,7 @@ use super::StepInput;
 use super::aggregate_call::{Aggregated, Arguments};
 use super::keyed_lower::KeyedWindows;
 use super::lower::{Lowering, names_of};
+use super::prepared::Prepared;
 use super::quality::Trust;
 use super::relation::{Relation, column, edge_of, is_there, unused, uses_edges};
 use super::window::{SHIFT, WINDOW_END, WINDOW_START};
@@ -80,7 +81,16 @@ impl Lowering<'_> {
                 }
             }
         }
-        let (input, places) = self.arguments(relation, &arguments)?;
+        // Windows that may share slices with those of other queries, see `Prepared`.
+        let alone = self.wish.whole_rows || self.wish.emission != Emission::default();
+        let prepared = match windows {
+            Windows::Kind(_) if !alone => {
+                let keys = groups.iter().filter_map(|g| if let Group::Key(place) = g { Some(*place) } else { None });
+                Prepared::of(&relation, &arguments, time, keys)
+            }
+            Windows::Kind(_) | Windows::Keyed(_) => None,
+        };
+        let (input, places) = self.arguments(relation, &arguments, prepared)?;
         self.window_step(&Grouped { plan: node, windows, time, groups, aggregates, trust }, input, &places)
     }
 
@@ -137,19 +147,35 @@ impl Lowering<'_> {
         ))
     }
 
-    /// The columns the window reads: those of the input as they are if that will do, otherwise a step that computes them.
-    fn arguments(&mut self, mut relation: Relation, arguments: &Arguments) -> Result<(Relation, Vec<usize>), Problem> {
+    /// The columns the window reads: those of the input as they are if that will do, otherwise a step that computes them, and with
+    /// them what other queries read that go with this one.
+    fn arguments(
+        &mut self,
+        mut relation: Relation,
+        arguments: &Arguments,
+        prepared: Option<Prepared>,
+    ) -> Result<(Relation, Vec<usize>), Problem> {
         relation.window = None;
+        let united = prepared.as_ref().and_then(|own| self.united.iter().find(|all| all.goes_with(own)));
+        self.prepared.extend(prepared);
+        if let Some(all) = united.map(Prepared::columns) {
+            let places = arguments.0.iter().map(|(expr, _)| all.place(expr)).collect::<Option<Vec<_>>>();
+            if let Some(places) = places {
+                return Ok((self.prepare(relation, all)?, places));
+            }
+        }
         let plain = arguments.0.iter().map(|(expr, _)| relation.plain(expr)).collect::<Option<Vec<_>>>();
         let clash = |place: &usize| [WINDOW_START, WINDOW_END].contains(&relation.schema.field(*place).name().as_str());
         match plain {
             Some(places) if relation.filter.is_none() && !places.iter().any(clash) => Ok((relation, places)),
-            _ => {
-                relation.columns = arguments.0.iter().map(|(expr, _)| expr.clone()).collect();
-                let names = arguments.0.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>();
-                Ok((self.step("prepare", relation, &names)?, (0..arguments.0.len()).collect()))
-            }
+            _ => Ok((self.prepare(relation, arguments)?, (0..arguments.0.len()).collect())),
         }
+    }
+
+    fn prepare(&mut self, mut relation: Relation, columns: &Arguments) -> Result<Relation, Problem> {
+        relation.columns = columns.0.iter().map(|(expr, _)| expr.clone()).collect();
+        let names = columns.0.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>();
+        self.step("prepare", relation, &names)
     }
 
     /// The window operator over `input`, where the columns of [`Arguments`] are at these `places`.

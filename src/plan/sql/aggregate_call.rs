@@ -37,13 +37,18 @@ pub(super) struct Aggregated {
 }
 
 /// The columns that the window operator reads, each once.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Arguments(pub(super) Vec<(Expr, String)>);
 
 impl Arguments {
+    /// Where the column is, if it is among them.
+    pub(super) fn place(&self, expr: &Expr) -> Option<usize> {
+        self.0.iter().position(|(known, _)| known == expr)
+    }
+
     /// Where the column is; it is added if it is new, under this name or one like it.
     pub(super) fn add(&mut self, expr: Expr, name: &str) -> usize {
-        match self.0.iter().position(|(known, _)| *known == expr) {
+        match self.place(&expr) {
             Some(place) => place,
             None => {
                 let taken =

@@ -15,12 +15,13 @@ use lineside_operators::{Operator, PlannedOperator, TimeColumn};
 use super::expression::{Expressions, Program};
 use super::join::uses;
 use super::keyed::KeyedNode;
+use super::prepared::Prepared;
 use super::quality::names_quality;
 use super::rank::RankStep;
 use super::relation::{Relation, Window, column, edge, is_there, unused, with_edges};
 use super::text::SqlText;
 use super::window::{WINDOW_END, WINDOW_START, WindowNode};
-use super::{Step, StepInput, Table, Wish};
+use super::{QueryPlan, Step, StepInput, Table, Wish, event_times};
 use crate::config::options::QualityOption;
 
 /// How many windows one row may be in when it is not aggregated: each repeats the row.
@@ -39,15 +40,28 @@ pub(super) struct Lowering<'a> {
     pub(super) looks_up: bool,
     /// What is wished of the steps beside the rows of the query.
     pub(super) wish: Wish,
+    /// What windows read of tables, and what they are to be given for those of other queries.
+    pub(super) prepared: Vec<Prepared>,
+    pub(super) united: &'a [Prepared],
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn new(text: &'a SqlText, tables: &'a [Table], wish: Wish) -> Self {
-        Self { text, tables, steps: Vec::new(), ranks: Vec::new(), used: BTreeMap::new(), looks_up: false, wish }
+    pub(super) fn new(text: &'a SqlText, tables: &'a [Table], wish: Wish, united: &'a [Prepared]) -> Self {
+        Self {
+            text,
+            tables,
+            steps: Vec::new(),
+            ranks: Vec::new(),
+            used: BTreeMap::new(),
+            looks_up: false,
+            wish,
+            prepared: Vec::new(),
+            united,
+        }
     }
 
     /// Lowers a whole query. Its output has the columns of the plan.
-    pub(super) fn query(mut self, plan: &LogicalPlan) -> Result<(Vec<Step>, StepInput), Problem> {
+    pub(super) fn query(mut self, plan: &LogicalPlan) -> Result<QueryPlan, Problem> {
         self.refuse_clocks(plan)?;
         if names_quality(plan).map_err(|e| self.text.planning(&e))? {
             self.wish.quality = QualityOption::All;
@@ -59,7 +73,12 @@ impl<'a> Lowering<'a> {
             (StepInput::Step(_), true) => relation.input,
             _ => self.step("select", relation, &names)?.input,
         };
-        Ok((self.steps, output))
+        let times = match &output {
+            StepInput::Step(n) => self.steps[*n].operator.times.as_slice(),
+            StepInput::Table(_) => &[],
+        };
+        let explain = vec![event_times(times)];
+        Ok(QueryPlan { steps: self.steps, output, explain, prepared: self.prepared })
     }
 
     /// What a node of the plan puts out.

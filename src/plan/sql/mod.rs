@@ -25,6 +25,7 @@ mod lookup;
 mod lower;
 mod over;
 mod plant_aggregate;
+mod prepared;
 mod quality;
 mod rank;
 mod refuse;
@@ -49,6 +50,7 @@ use lineside_operators::{PlannedOperator, TimeColumn};
 use crate::config::options::QualityOption;
 use catalog::Catalog;
 use lower::Lowering;
+pub use prepared::{Prepared, united};
 use text::SqlText;
 
 /// Something a query can read: a source or another query.
@@ -96,6 +98,8 @@ pub struct QueryPlan {
     pub output: StepInput,
     /// Lines for `explain` beside those of the steps: which columns of the output are event times.
     pub explain: Vec<String>,
+    /// What its windows read of tables, where they could share slices with windows of other queries.
+    pub prepared: Vec<Prepared>,
 }
 
 /// What is wished of the steps of a query beside its rows.
@@ -133,6 +137,20 @@ impl From<QualityOption> for Wish {
 /// # Errors
 /// Everything that is wrong, each at its place in the text.
 pub fn plan_query(name: &str, sql: &str, wish: Wish, tables: &[Table]) -> Result<QueryPlan, Problems> {
+    plan_query_with(name, sql, wish, tables, &[])
+}
+
+/// The same beside other queries: windows that go with theirs read what was [`united`].
+///
+/// # Errors
+/// Everything that is wrong, each at its place in the text.
+pub fn plan_query_with(
+    name: &str,
+    sql: &str,
+    wish: Wish,
+    tables: &[Table],
+    united: &[Prepared],
+) -> Result<QueryPlan, Problems> {
     let text = SqlText::new(sql)?;
     let statement = refuse::one_select(&text)?;
     check_tables(name, &text, &statement, tables)?;
@@ -143,13 +161,7 @@ pub fn plan_query(name: &str, sql: &str, wish: Wish, tables: &[Table]) -> Result
         .sql_statement_to_plan(statement)
         .and_then(|plan| Analyzer::new().execute_and_check(plan, &options, |_, _| {}))
         .map_err(|error| Problems(error.iter().map(|error| text.planning(error)).collect()))?;
-    let (steps, output) = Lowering::new(&text, tables, wish).query(&plan)?;
-    let times = match &output {
-        StepInput::Step(n) => steps[*n].operator.times.as_slice(),
-        StepInput::Table(_) => &[],
-    };
-    let explain = vec![event_times(times)];
-    Ok(QueryPlan { steps, output, explain })
+    Ok(Lowering::new(&text, tables, wish, united).query(&plan)?)
 }
 
 /// The tables that a query reads, each once, in the order of the text.

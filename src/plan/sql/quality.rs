@@ -19,6 +19,10 @@ use lineside_model::{Quality, schema};
 use super::relation::Relation;
 use crate::config::options::QualityOption;
 
+/// The names of the functions that leave out the value of a reading, for people.
+const IF_GOOD: &str = "if_good";
+const IF_USABLE: &str = "if_usable";
+
 /// The quality of the rows of a relation, if it has one that aggregates have to look at.
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
@@ -53,8 +57,8 @@ impl Trust {
     /// The value where it is trusted, otherwise null.
     pub(super) fn trusted(&self, value: Expr) -> Expr {
         let function = match self.worst {
-            Quality::Good => "if_good",
-            Quality::Uncertain | Quality::Bad => "if_usable",
+            Quality::Good => IF_GOOD,
+            Quality::Uncertain | Quality::Bad => IF_USABLE,
         };
         let function =
             Trusted { name: function, worst: self.worst, signature: Signature::any(2, Volatility::Immutable) };
@@ -72,6 +76,12 @@ impl Trust {
             left.join(", ")
         )
     }
+}
+
+/// Whether it is a column of which only readings of some quality are taken, and nothing else is computed of it.
+pub(super) fn is_trusted_column(expr: &Expr) -> bool {
+    let Expr::ScalarFunction(call) = expr else { return false };
+    [IF_GOOD, IF_USABLE].contains(&call.func.name()) && call.args.iter().all(|arg| matches!(arg, Expr::Column(_)))
 }
 
 /// Whether a query has its own say: a condition on the column `quality`, wherever it stands.
