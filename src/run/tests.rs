@@ -219,6 +219,12 @@ fn of_a_thousand_sensors_one_is_silent_one_a_day_ahead_and_one_an_hour_late_and_
                 &format!("second {second}:\n{}\n", pretty_format_batches(&[line.watermarks()]).expect("rows print"));
         }
     }
+    // What a sensor told that was never believed is told of it when it is silent, too.
+    line.wait_until(70);
+    line.give(&[]);
+    let rows = line.watermarks();
+    let first = rows.slice(0, rows.num_rows().min(5));
+    told += &format!("second 70, the first:\n{}\n", pretty_format_batches(&[first]).expect("rows print"));
     told += &format!("counted as late: {:?}\n", line.late());
     let late = line.reached("late");
     told += &format!(
@@ -255,6 +261,16 @@ fn of_a_thousand_sensors_one_is_silent_one_a_day_ahead_and_one_an_hour_late_and_
         +----------------------+---------------+----------------------+----------------------+----------------------+----------+--------+--------+-----------------------------+----------------------+
         second 41: the window that ends at 40, 9970 rows
         second 51: the window that ends at 50, 9970 rows
+        second 70, the first:
+        +----------------------+---------------+----------------------+----------------------+----------------------+----------+--------+--------+-----------------------------+----------------------+
+        | at                   | step          | window_start         | window_end           | watermark            | source   | sensor | state  | newest                      | since                |
+        +----------------------+---------------+----------------------+----------------------+----------------------+----------+--------+--------+-----------------------------+----------------------+
+        | 2024-01-01T00:01:10Z | counts/window | 2024-01-01T00:00:50Z | 2024-01-01T00:01:00Z | 2024-01-01T00:00:58Z | readings | s0     | holds  | 2024-01-01T00:00:59Z        | 2024-01-01T00:00:59Z |
+        | 2024-01-01T00:01:10Z |               |                      |                      |                      | readings | s1     | silent | 2024-01-01T00:00:19.000900Z | 2024-01-01T00:00:19Z |
+        | 2024-01-01T00:01:10Z |               |                      |                      |                      | readings | s2     | silent | 2024-01-02T00:00:59Z        | 2024-01-01T00:00:59Z |
+        | 2024-01-01T00:01:10Z |               |                      |                      |                      | readings | s3     | silent | 2023-12-31T23:00:59Z        | 2024-01-01T00:00:59Z |
+        | 2024-01-01T00:01:10Z |               |                      |                      |                      | readings | s4     | silent | 2024-01-01T00:00:59.003600Z | 2024-01-01T00:00:59Z |
+        +----------------------+---------------+----------------------+----------------------+----------------------+----------+--------+--------+-----------------------------+----------------------+
         counted as late: Some(55)
         late: 55 rows, the first:
         +-----------------------------+--------+------------+--------+----------------------+-------+

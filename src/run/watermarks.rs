@@ -116,7 +116,9 @@ impl WatermarkTable {
 impl Held {
     fn of(sensor: SensorTime) -> Self {
         let SensorTime { sensor, state, newest, heard_at } = sensor;
-        Self { sensor: Some(sensor), state, newest: Some(newest), since: Some(heard_at) }
+        // A sensor may have sent nothing but readings without event time.
+        let newest = Some(newest).filter(|at| *at != Timestamp::MIN);
+        Self { sensor: Some(sensor), state, newest, since: Some(heard_at) }
     }
 }
 
