@@ -85,9 +85,11 @@ fn cut_valid(values: &[i64], offset: usize, locate: &impl Fn(i64) -> Located, ru
             (Place::Nowhere(Reason::TooFarAhead), 1)
         } else {
             let Located { slice, cell: times } = locate(*time);
-            let length = times.end.abs_diff(times.start);
-            // One comparison: what is before the start wraps to something very large.
-            let within = |time: &&i64| time.wrapping_sub(times.start).cast_unsigned() < length;
+            // A cell at the limit goes on beyond it, its rows do not.
+            let first = times.start.max(-TIME_LIMIT);
+            let length = times.end.min(TIME_LIMIT + 1).abs_diff(first);
+            // One comparison: what is before the first wraps to something very large.
+            let within = |time: &&i64| time.wrapping_sub(first).cast_unsigned() < length;
             (Place::Slice { slice, cell: times.start }, 1 + values[row + 1..].iter().take_while(within).count())
         };
         push(runs, place, offset + row..offset + row + len);
@@ -162,6 +164,19 @@ mod tests {
             run(Place::Nowhere(Reason::NoTime), 7..8),
         ];
         assert_eq!(cut_all(times), expected);
+    }
+
+    #[test]
+    fn a_row_beyond_the_limit_is_in_no_slice_wherever_it_stands() {
+        let count = |times: &[i64]| {
+            let runs = cut_all(times.iter().copied().map(Some).collect());
+            runs.iter().filter(|run| matches!(run.place, Place::Slice { .. })).map(|run| run.rows.len()).sum::<usize>()
+        };
+        for limit in [TIME_LIMIT, -TIME_LIMIT] {
+            let beyond = limit + limit.signum();
+            assert_eq!(count(&[limit, beyond, limit]), 2);
+            assert_eq!(count(&[beyond, limit, beyond]), 1);
+        }
     }
 
     #[test]
