@@ -8,3 +8,4 @@ mod kinds;
 mod layering;
 mod readme;
 mod simulation;
+mod slt;

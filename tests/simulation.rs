@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::pretty::pretty_format_batches;
 use lineside::config::Config;
 use lineside::graph::{Batch, Ending, Exchange, Layout, Message, Watermark, Worker};
 use lineside::observe::{Board, Kind};
 use lineside::plan::{Input, Plan, Registries, build};
-use lineside_model::Timestamp;
+use lineside_model::{Span, Timestamp};
 
 const SEEDS: u64 = 150;
 const ROWS: usize = 400;
@@ -118,10 +119,11 @@ input = "all"
 "#;
 
 /// splitmix64: small, seeded, the same everywhere.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    /// A number below `sides`.
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -164,32 +166,93 @@ fn batch(rows: &[(i64, String, f64)]) -> RecordBatch {
 
 /// One run of all components under one schedule: the rows of each sink, sorted.
 fn simulate(plan: &Plan, dice: &mut Dice, calm: bool) -> BTreeMap<String, Vec<String>> {
+    let mut seen = drive(plan, dice, calm, &|source| batch(&rows(source as u64)));
+    (seen.iter_mut())
+        .map(|(sink, batches)| {
+            let text = pretty_format_batches(batches).expect("rows print").to_string();
+            let lines = text.lines().filter(|l| l.starts_with('|')).skip(1).map(|l| l.split_whitespace().collect());
+            let mut lines = lines.collect::<Vec<String>>();
+            lines.sort();
+            (sink.clone(), lines)
+        })
+        .collect()
+}
+
+/// What one source has still to give.
+struct Feed {
+    number: usize,
+    rows: RecordBatch,
+    given: usize,
+    told: Timestamp,
+    /// The greatest watermark that may stand in front of each row, and behind the last.
+    watermarks: Vec<i64>,
+}
+
+impl Feed {
+    fn new(plan: &Plan, number: usize, rows: RecordBatch) -> Self {
+        let source = &plan.sources[number];
+        let mut watermarks = vec![i64::MIN; rows.num_rows() + 1];
+        if source.table.is_none() {
+            let times = rows.column_by_name(&source.time.column).expect("a source has a time");
+            let times = times.as_primitive::<TimestampMicrosecondType>().values();
+            watermarks[rows.num_rows()] = times.iter().copied().max().unwrap_or(i64::MIN);
+            for row in (0..rows.num_rows()).rev() {
+                watermarks[row] = watermarks[row + 1].min(times[row]);
+            }
+        }
+        Self { number, rows, given: 0, told: Timestamp::MIN, watermarks }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.given == self.rows.num_rows()
+    }
+}
+
+/// One run of all components under one schedule over the rows of each source: what each sink gets, in the order in which it comes.
+///
+/// A calm run hands over each source whole, in one batch. Otherwise the dice cut each into batches, put watermarks behind some
+/// of them, as high as the rows to come allow or lower, and restart workers.
+pub(crate) fn drive(
+    plan: &Plan,
+    dice: &mut Dice,
+    calm: bool,
+    rows_of: &dyn Fn(usize) -> RecordBatch,
+) -> BTreeMap<String, Vec<RecordBatch>> {
     let board = Board::default();
-    let mut seen = BTreeMap::<String, Vec<String>>::new();
+    let mut seen = BTreeMap::<String, Vec<RecordBatch>>::new();
     for component in &Layout::of(plan).components {
         let mut workers = (0..component.workers).map(|_| Worker::new(plan, component, &board)).collect::<Vec<_>>();
-        let mut open = component.sources.iter().map(|&n| (n, rows(n as u64), 0, i64::MIN)).collect::<Vec<_>>();
+        let mut open = component.sources.iter().map(|&n| Feed::new(plan, n, rows_of(n))).collect::<Vec<_>>();
         let mut outbox = Vec::new();
         while !open.is_empty() {
-            let at = dice.roll(open.len());
-            let (source, rows, from, newest) = &mut open[at];
-            let input = Input::Source(*source);
-            let upto = if calm { rows.len() } else { (*from + 1 + dice.roll(40)).min(rows.len()) };
-            let batch = batch(&rows[*from..upto]);
-            *newest = rows[*from..upto].iter().map(|r| r.0).fold(*newest, i64::max);
-            *from = upto;
-            let parts = if component.workers == 1 {
-                vec![Some(batch)]
+            let at = if calm { 0 } else { dice.roll(open.len()) };
+            let feed = &mut open[at];
+            let (input, source) = (Input::Source(feed.number), &plan.sources[feed.number]);
+            let whole = calm || source.table.is_some();
+            let upto = if whole {
+                feed.rows.num_rows()
             } else {
-                let mut exchange = Exchange::new(&plan.sources[*source].schema, &component.key, component.workers);
+                feed.given + 1 + dice.roll((feed.rows.num_rows() / 3).clamp(2, 40))
+            };
+            let upto = upto.min(feed.rows.num_rows());
+            let batch = feed.rows.slice(feed.given, upto - feed.given);
+            feed.given = upto;
+            let parts = if component.workers == 1 || source.table.is_some() {
+                vec![Some(batch).filter(|batch| batch.num_rows() > 0); component.workers]
+            } else {
+                let mut exchange = Exchange::new(&source.schema, &component.key, component.workers);
                 exchange.as_mut().expect("the key is in the schema").split(&batch).expect("it splits")
             };
-            let ended = upto == rows.len();
-            let watermark = Watermark::At(Timestamp(*newest - DISORDER));
+            let highest = Timestamp(feed.watermarks[upto]);
+            feed.told = feed.told.max(highest - Span(dice.roll(3) as i64 * DISORDER / 2));
+            let then = if feed.has_ended() {
+                Some(Message::End(Ending::Complete))
+            } else {
+                (dice.roll(4) > 0).then_some(Message::Watermark(Watermark::At(feed.told)))
+            };
             for (worker, part) in workers.iter_mut().zip(parts) {
                 let data = part.map(|rows| Message::Data(Batch { rows, origin: Timestamp(0) }));
-                let then = if ended { Message::End(Ending::Complete) } else { Message::Watermark(watermark) };
-                for message in data.into_iter().chain([then]) {
+                for message in data.into_iter().chain(then.clone()) {
                     worker.take(input, message, &mut outbox).expect("operators do not fail");
                 }
                 if !calm && dice.roll(10) == 0 && !worker.has_ended() && component.sources.len() == 1 {
@@ -198,21 +261,15 @@ fn simulate(plan: &Plan, dice: &mut Dice, calm: bool) -> BTreeMap<String, Vec<St
                     worker.restore(&saved).expect("it restores");
                 }
             }
-            if ended {
-                open.remove(at);
-            }
+            open.retain(|feed| !feed.has_ended());
         }
         assert!(workers.iter().all(Worker::has_ended), "every worker heard of the end of every source");
         for (sink, message) in outbox {
             if let Message::Data(batch) = message {
-                let name = plan.sinks[component.sinks[sink]].name.clone();
-                let text = pretty_format_batches(&[batch.rows]).expect("rows print").to_string();
-                let lines = text.lines().filter(|l| l.starts_with('|')).skip(1).map(|l| l.split_whitespace().collect());
-                seen.entry(name).or_default().extend(lines);
+                seen.entry(plan.sinks[component.sinks[sink]].name.clone()).or_default().push(batch.rows);
             }
         }
     }
-    seen.values_mut().for_each(|lines| lines.sort());
     seen
 }
 
