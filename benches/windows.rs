@@ -192,7 +192,7 @@ fn overlap(c: &mut Criterion) {
 fn sensors(c: &mut Criterion) {
     let mut group = c.benchmark_group("tumble 1s, sensors");
     for sensors in [1_000, 10_000, 100_000, 1_000_000] {
-        let feed = Feed { sensors, per_second: 4_000_000, rows: 8_000_000, text: false };
+        let feed = Feed { sensors, per_second: 4_000_000, rows: 24_000_000, text: false };
         let batches = feed.batches();
         let planned = aggregation(tumble(SECOND), &[Count, AggregateFunction::Sum, Min, Max], &batches);
         group.throughput(Throughput::Elements(feed.rows as u64));

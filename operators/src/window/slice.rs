@@ -45,8 +45,7 @@ impl Slice {
 
     /// Nothing yet, in a stretch of time like that of `before`: `known` is how many keys there are.
     pub(super) fn after(before: Option<&Self>, known: usize, like: &[Box<dyn Partial>]) -> Self {
-        let direct = before.is_none_or(|before| before.slots.is_full(known));
-        Self { slots: Slots::new(direct), ..Self::empty(like) }
+        Self { slots: Slots::new(before.map(Self::live), known), ..Self::empty(like) }
     }
 
     /// A copy of the `wanted` aggregates, without the holistic ones.

@@ -24,14 +24,17 @@ pub(super) struct Slots {
     live: usize,
     /// Whether every key is its own slot.
     direct: bool,
+    /// How many keys are expected to occur.
+    expected: usize,
     dense: Vec<u32>,
     sparse: HashMap<u32, u32>,
 }
 
 impl Slots {
-    /// No slots yet; `direct` if most of the keys are expected to occur.
-    pub(super) fn new(direct: bool) -> Self {
-        Self { direct, ..Self::default() }
+    /// No slots yet. So many of `known` keys are expected to occur; `None` if nothing is known of that.
+    pub(super) fn new(expected: Option<usize>, known: usize) -> Self {
+        let direct = expected.is_none_or(|expected| many(expected, known));
+        Self { direct, expected: expected.unwrap_or_default(), ..Self::default() }
     }
 
     /// Slots as they were saved; `None` if a key has two.
@@ -52,14 +55,9 @@ impl Slots {
         self.live
     }
 
-    /// Whether many of `known` keys occur.
-    pub(super) fn is_full(&self, known: usize) -> bool {
-        many(self.live, known)
-    }
-
     /// The slot of each key, giving new ones to new keys. `known` is how many keys there are, each less than that.
     pub(super) fn find<'a>(&mut self, ids: &'a [u32], known: usize, slots: &'a mut Vec<u32>) -> &'a [u32] {
-        if self.direct && known > self.keys.len() && !many(self.live.max(ids.len()), known) {
+        if self.direct && known > self.keys.len() && !many(self.live.max(ids.len()).max(self.expected), known) {
             self.direct = false;
             self.index();
         }
@@ -195,14 +193,14 @@ mod tests {
 
     #[test]
     fn a_few_of_many_keys_take_little_room() {
-        let mut slots = Slots::new(true);
+        let mut slots = Slots::new(None, 2_000_000_001);
         slots.find(&[3, 40_000_000, 2_000_000_000], 2_000_000_001, &mut Vec::new());
         assert!(slots.dense.len() <= SPARSE_MIN && slots.keys.len() == 3);
     }
 
     #[test]
     fn keys_that_were_their_own_slots_stay_there_when_many_more_come() {
-        let mut slots = Slots::new(true);
+        let mut slots = Slots::new(None, 10);
         assert_eq!(slots.find(&[7, 2, 7], 10, &mut Vec::new()), [7, 2, 7]);
         assert_eq!((slots.keys().len(), slots.live()), (10, 2));
         assert_eq!(slots.find(&[2, 90_000, 7], 100_000, &mut Vec::new()), [2, 10, 7]);

@@ -12,10 +12,13 @@ use lineside_model::Result;
 
 use super::{Keys, NONE, next, only, unexpected};
 
-/// Integers below this are looked up in an array.
-const DIRECT_LIMIT: usize = 1 << 16;
+/// Integers below this are looked up in an array, and so are larger ones if they lie close together:
+const DIRECT_MIN: usize = 1 << 16;
+/// the array has at most so many entries for each key.
+const ENTRIES_PER_KEY: usize = 16;
 
-/// One column of integers. Small ones are looked up in an array, as tags numbered from 0 are the common case.
+/// One column of integers. They are looked up in an array where they are small or close together, as tags numbered from 0 are
+/// the common case, else in a map.
 pub(super) struct IntegerKeys<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     null: u32,
@@ -46,10 +49,11 @@ where
         }
         let id = next(self.values.len())?;
         self.values.push(key);
-        match key.to_usize().filter(|key| *key < DIRECT_LIMIT) {
+        let limit = DIRECT_MIN.max(ENTRIES_PER_KEY * self.values.len());
+        match key.to_usize().filter(|key| *key < limit) {
             Some(small) => {
                 if small >= self.direct.len() {
-                    self.direct.resize((small + 1).next_power_of_two(), NONE);
+                    self.widen((small + 1).next_power_of_two());
                 }
                 self.direct[small] = id;
             }
@@ -58,6 +62,19 @@ where
             }
         }
         Ok(id)
+    }
+
+    /// Lets the array have so many entries: the keys that it then covers leave the map.
+    fn widen(&mut self, entries: usize) {
+        self.direct.resize(entries, NONE);
+        let direct = &mut self.direct;
+        self.others.retain(|key, id| match key.to_usize().and_then(|key| direct.get_mut(key)) {
+            Some(place) => {
+                *place = *id;
+                false
+            }
+            None => true,
+        });
     }
 
     fn null_id(&mut self) -> Result<u32> {
@@ -105,5 +122,28 @@ where
 
     fn len(&self) -> usize {
         self.values.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Int64Array;
+    use arrow::datatypes::Int64Type;
+
+    #[test]
+    fn keys_keep_their_numbers_while_the_array_grows() {
+        let mut keys = IntegerKeys::<Int64Type>::default();
+        let all = (0..50_000).map(|n| n * 7 - 1_000).chain([i64::MAX, i64::MIN, 40_000_000]).collect::<Vec<_>>();
+        let mut first = Vec::new();
+        for some in all.chunks(333) {
+            let column: ArrayRef = Arc::new(Int64Array::from(some.to_vec()));
+            keys.intern(&[column], some.len(), &mut first).expect("they are integers");
+        }
+        assert!(first.iter().copied().eq(0..50_003));
+        let mut again = Vec::new();
+        keys.intern(&[Arc::new(Int64Array::from(all))], 50_003, &mut again).expect("they are integers");
+        assert_eq!(first, again);
+        assert!(keys.others.len() < 1_000 && keys.direct.len() <= 1 << 20, "{} entries", keys.direct.len());
     }
 }
