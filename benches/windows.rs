@@ -5,7 +5,7 @@
 //! source hands over, with the watermark after each.
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema, TimestampMicrosecondType};
@@ -179,8 +179,9 @@ fn overlap(c: &mut Criterion) {
             ("hop 60s every 10ms", hop(Span::from_secs(60), Span::from_millis(10))),
         ] {
             let planned = aggregation(kind, functions, &batches);
+            let told = Once::new();
             group.bench_function(windows, |b| {
-                eprintln!("{} readings in, {} rows out", feed.rows, run(&planned, &batches));
+                told.call_once(|| eprintln!("{} readings in, {} rows out", feed.rows, run(&planned, &batches)));
                 b.iter(|| run(&planned, &batches));
             });
         }
