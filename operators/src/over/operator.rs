@@ -110,20 +110,13 @@ impl Over {
     }
 
     /// Numbers the keys of rows; those that there is no room for are counted.
-    fn numbered(&mut self, mut rows: RecordBatch, out: &mut dyn Emitter) -> Result<(RecordBatch, Vec<u32>)> {
+    fn numbered(&mut self, rows: RecordBatch, out: &mut dyn Emitter) -> Result<(RecordBatch, Vec<u32>)> {
         let mut ids = Vec::with_capacity(rows.num_rows());
-        let columns = self.layout.keys.iter().map(|column| ArrayRef::clone(rows.column(*column))).collect::<Vec<_>>();
-        self.keys.intern(&columns, rows.num_rows(), &mut ids)?;
-        if let Some(max) = self.layout.keys_max
-            && self.keys.len() > max
-        {
-            let keep = ids.iter().map(|id| (*id as usize) < max).collect::<Vec<_>>();
-            let beyond = keep.iter().filter(|keep| !**keep).count();
-            if beyond > 0 {
-                out.dropped(Reason::TooManyKeys, beyond);
-                rows = filter_record_batch(&rows, &BooleanArray::from(keep))?;
-                ids.retain(|id| (*id as usize) < max);
-            }
+        let keyed_by = (self.layout.keys.as_slice(), self.layout.key_types.as_slice());
+        let max = self.layout.keys_max.unwrap_or(usize::MAX);
+        let (rows, refused) = keys::number_rows(&mut self.keys, keyed_by, rows, max, &mut ids)?;
+        if refused > 0 {
+            out.dropped(Reason::TooManyKeys, refused);
         }
         Ok((rows, ids))
     }

@@ -6,8 +6,10 @@ use lineside_model::Span;
 /// Why a value is no length of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoSpan {
-    /// It is no interval, or one beyond all time.
+    /// It is no interval.
     NotAnInterval,
+    /// It is longer than all time, about 290,000 years.
+    TooLong,
     /// It has months or years.
     Months,
     /// It has parts of a microsecond.
@@ -19,6 +21,7 @@ impl NoSpan {
     pub(super) fn message(self, what: &str) -> String {
         match self {
             Self::NotAnInterval => format!("{what} is an interval, such as INTERVAL '5' SECOND"),
+            Self::TooLong => format!("{what} is longer than 290,000 years"),
             Self::Months => "months and years differ in length".to_owned(),
             Self::Fraction => format!("{what} is in whole microseconds"),
         }
@@ -27,6 +30,12 @@ impl NoSpan {
 
 /// The length of an interval.
 pub(super) fn span_of(value: &ScalarValue) -> Result<Span, NoSpan> {
+    let micros = micros_of(value)?;
+    i64::try_from(micros).map(Span::from_micros).map_err(|_| NoSpan::TooLong)
+}
+
+/// The length of an interval or a duration in microseconds, however long.
+pub(super) fn micros_of(value: &ScalarValue) -> Result<i128, NoSpan> {
     let nanos = match value {
         ScalarValue::IntervalMonthDayNano(Some(value)) if value.months != 0 => return Err(NoSpan::Months),
         ScalarValue::IntervalMonthDayNano(Some(value)) => {
@@ -35,13 +44,13 @@ pub(super) fn span_of(value: &ScalarValue) -> Result<Span, NoSpan> {
         ScalarValue::IntervalDayTime(Some(value)) => {
             i128::from(value.days) * 86_400_000_000_000 + i128::from(value.milliseconds) * 1_000_000
         }
+        ScalarValue::DurationSecond(Some(value)) => i128::from(*value) * 1_000_000_000,
+        ScalarValue::DurationMillisecond(Some(value)) => i128::from(*value) * 1_000_000,
+        ScalarValue::DurationMicrosecond(Some(value)) => i128::from(*value) * 1_000,
+        ScalarValue::DurationNanosecond(Some(value)) => i128::from(*value),
         _ => return Err(NoSpan::NotAnInterval),
     };
-    match i64::try_from(nanos / 1_000) {
-        Ok(micros) if nanos % 1_000 == 0 => Ok(Span::from_micros(micros)),
-        Ok(_) => Err(NoSpan::Fraction),
-        Err(_) => Err(NoSpan::NotAnInterval),
-    }
+    if nanos % 1_000 == 0 { Ok(nanos / 1_000) } else { Err(NoSpan::Fraction) }
 }
 
 #[cfg(test)]
@@ -54,6 +63,7 @@ mod tests {
         assert_eq!(interval(0, 1, 5_000), Ok(Span::from_micros(86_400_000_005)));
         assert_eq!(interval(1, 0, 0), Err(NoSpan::Months));
         assert_eq!(interval(0, 0, 1), Err(NoSpan::Fraction));
+        assert_eq!(interval(0, 200_000_000, 0), Err(NoSpan::TooLong));
         assert_eq!(span_of(&ScalarValue::Int64(Some(1))), Err(NoSpan::NotAnInterval));
     }
 }

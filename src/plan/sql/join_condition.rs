@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, ScalarValue, Span};
+use datafusion::common::{DFSchema, Span};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, utils::split_conjunction};
 use lineside_model::Problem;
 use lineside_operators::join::Pick;
 
 use super::asof::{MATCH, NEAREST};
+use super::interval::micros_of;
 use super::relation::Relation;
 use super::text::SqlText;
 
@@ -193,7 +194,7 @@ impl Sides<'_> {
                 let (time, _) = relation.time(relation.columns.get(place)?)?;
                 Some(Linear { times: vec![(side, time, 1)], micros: 0 })
             }
-            Expr::Literal(value, _) => Some(Linear { times: Vec::new(), micros: micros_of(value)? }),
+            Expr::Literal(value, _) => Some(Linear { times: Vec::new(), micros: micros_of(value).ok()? }),
             Expr::Cast(cast) if keeps_time(cast.field.data_type()) => self.linear(&cast.expr),
             Expr::Alias(alias) => self.linear(&alias.expr),
             Expr::Negative(inner) => Some(Linear::default().less(self.linear(inner)?)),
@@ -262,24 +263,6 @@ fn keeps_time(data_type: &DataType) -> bool {
         DataType::Interval(_) => true,
         _ => false,
     }
-}
-
-/// A length of time in microseconds, if it is the same on every day.
-fn micros_of(value: &ScalarValue) -> Option<i128> {
-    let nanos = match value {
-        ScalarValue::IntervalMonthDayNano(Some(v)) if v.months == 0 => {
-            i128::from(v.days) * 86_400_000_000_000 + i128::from(v.nanoseconds)
-        }
-        ScalarValue::IntervalDayTime(Some(v)) => {
-            i128::from(v.days) * 86_400_000_000_000 + i128::from(v.milliseconds) * 1_000_000
-        }
-        ScalarValue::DurationSecond(Some(v)) => i128::from(*v) * 1_000_000_000,
-        ScalarValue::DurationMillisecond(Some(v)) => i128::from(*v) * 1_000_000,
-        ScalarValue::DurationMicrosecond(Some(v)) => i128::from(*v) * 1_000,
-        ScalarValue::DurationNanosecond(Some(v)) => i128::from(*v),
-        _ => return None,
-    };
-    (nanos % 1_000 == 0).then_some(nanos / 1_000)
 }
 
 /// The arguments of a call of `name`, where `expr` is one.

@@ -9,11 +9,12 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, Signature, TypeSignature, Volatility, lit, when,
 };
-use lineside_model::{Problem, Quality, Span};
+use lineside_model::{Problem, Quality};
 use lineside_operators::aggregate::{Interpolation, Smoothing};
 use lineside_operators::window::AggregateFunction;
 
 use super::aggregate_call::number;
+use super::interval::span_of;
 use super::lower::Lowering;
 use super::relation::Relation;
 
@@ -124,9 +125,8 @@ impl Lowering<'_> {
             "integral" => AggregateFunction::Integral(between()?),
             "ewma" => {
                 let smoothing = match args.get(1) {
-                    Some(Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(half)), _)) if half.months == 0 => {
-                        let micros = i64::from(half.days).saturating_mul(86_400_000_000);
-                        Some(Smoothing::HalfLife(Span(micros.saturating_add(half.nanoseconds / 1_000))))
+                    Some(Expr::Literal(half @ ScalarValue::IntervalMonthDayNano(Some(_)), _)) => {
+                        span_of(half).ok().map(Smoothing::HalfLife)
                     }
                     Some(alpha) => number(alpha).map(Smoothing::Alpha),
                     None => None,

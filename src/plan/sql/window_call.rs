@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{self, DFSchema, DataFusionError, Diagnostic, Result, ScalarValue};
+use datafusion::common::{self, DFSchema, DataFusionError, Diagnostic, Result};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Ident, Spanned, TableAlias, TableFactor};
 use datafusion::sql::sqlparser::tokenizer::Span as Place;
 use lineside_model::Span;
 
+use super::interval::{NoSpan, span_of};
 use super::window::WindowNode;
 
 /// A function that makes windows.
@@ -226,14 +227,16 @@ impl Call {
             Expr::Negative(inner) => (*inner, -1),
             value => (value, 1),
         };
-        let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) = value else { return Err(expected()) };
-        if value.months != 0 {
-            return Err(wrong(place, "months and years differ in length", "give the window in days or shorter units"));
-        }
-        let nanos = i128::from(value.days) * 86_400_000_000_000 + i128::from(value.nanoseconds);
-        match i64::try_from(nanos / 1_000) {
-            Ok(micros) if nanos % 1_000 == 0 => Ok(Span::from_micros(sign * micros)),
-            _ => Err(self.wrong(place, format!("the {} of a window is in whole microseconds", name.to_lowercase()))),
+        let Expr::Literal(value, _) = value else { return Err(expected()) };
+        match span_of(&value) {
+            Ok(span) => Ok(Span::from_micros(sign * span.micros())),
+            Err(NoSpan::NotAnInterval) => Err(expected()),
+            Err(wrong @ NoSpan::Months) => {
+                Err(self::wrong(place, wrong.message(""), "give the window in days or shorter units"))
+            }
+            Err(wrong @ (NoSpan::Fraction | NoSpan::TooLong)) => {
+                Err(self.wrong(place, wrong.message(&format!("the {} of a window", name.to_lowercase()))))
+            }
         }
     }
 }
