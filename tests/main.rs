@@ -9,3 +9,4 @@ mod layering;
 mod readme;
 mod simulation;
 mod slt;
+mod turns;

@@ -4,15 +4,17 @@
 //! the work, and when a worker is killed and restored from its last snapshot. Whatever it decides, what reaches the sinks is
 //! the same. A failure names its seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::util::pretty::pretty_format_batches;
 use lineside::config::Config;
-use lineside::graph::{Batch, Ending, Exchange, Layout, Message, Watermark, Worker};
+use lineside::graph::{
+    Batch, Component, Ending, Exchange, Handover, Layout, Message, Outbox, Sharing, Watermark, Worker,
+};
 use lineside::observe::{Board, Kind};
 use lineside::plan::{Input, Plan, Registries, build};
 use lineside_model::{Span, Timestamp};
@@ -136,7 +138,7 @@ fn plan(workers: usize) -> Plan {
     plan_of(PIPELINE, workers)
 }
 
-fn plan_of(pipeline: &str, workers: usize) -> Plan {
+pub(crate) fn plan_of(pipeline: &str, workers: usize) -> Plan {
     let text = pipeline.replace("WORKERS", &workers.to_string());
     let config = Config::parse(Path::new("simulated.toml"), text, &|_| None).unwrap_or_else(|e| panic!("{e}"));
     build(&config, &Registries::BUILD).unwrap_or_else(|e| panic!("{e}"))
@@ -153,7 +155,7 @@ fn rows(source: u64) -> Vec<(i64, String, f64)> {
         .collect()
 }
 
-fn batch(rows: &[(i64, String, f64)]) -> RecordBatch {
+pub(crate) fn batch(rows: &[(i64, String, f64)]) -> RecordBatch {
     // In the order of the planned schema, that of the names.
     let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.0)).with_timezone("UTC");
     let columns: Vec<(&str, arrow::array::ArrayRef, bool)> = vec![
@@ -169,13 +171,18 @@ fn simulate(plan: &Plan, dice: &mut Dice, calm: bool) -> BTreeMap<String, Vec<St
     let mut seen = drive(plan, dice, calm, &|source| batch(&rows(source as u64)));
     (seen.iter_mut())
         .map(|(sink, batches)| {
-            let text = pretty_format_batches(batches).expect("rows print").to_string();
-            let lines = text.lines().filter(|l| l.starts_with('|')).skip(1).map(|l| l.split_whitespace().collect());
-            let mut lines = lines.collect::<Vec<String>>();
+            let mut lines = lines_of(batches).collect::<Vec<_>>();
             lines.sort();
             (sink.clone(), lines)
         })
         .collect()
+}
+
+/// Rows as text.
+fn lines_of(batches: &[RecordBatch]) -> impl Iterator<Item = String> {
+    let text = pretty_format_batches(batches).expect("rows print").to_string();
+    let lines = text.lines().filter(|line| line.starts_with('|')).skip(1);
+    lines.map(|line| line.split_whitespace().collect()).collect::<Vec<String>>().into_iter()
 }
 
 /// What one source has still to give.
@@ -208,6 +215,82 @@ impl Feed {
     }
 }
 
+/// The workers of a component, and what they hand over to the one that gathers.
+pub(crate) struct Workers<'a> {
+    plan: &'a Plan,
+    component: &'a Component,
+    board: &'a Board,
+    all: Vec<Worker>,
+    outbox: Outbox,
+    /// What each has handed over and the one that gathers has not taken yet.
+    under_way: Vec<VecDeque<Handover>>,
+}
+
+impl<'a> Workers<'a> {
+    pub(crate) fn new(plan: &'a Plan, component: &'a Component, board: &'a Board) -> Self {
+        let all = (0..component.workers).map(|number| Worker::new(plan, component, number, board)).collect();
+        let under_way = (0..component.workers).map(|_| VecDeque::new()).collect();
+        Self { plan, component, board, all, outbox: Outbox::default(), under_way }
+    }
+
+    pub(crate) fn take(&mut self, number: usize, input: Input, message: Message) {
+        self.all[number].take(input, message, &mut self.outbox).expect("operators do not fail");
+        self.under_way[number].extend(self.outbox.handed_over.drain(..));
+    }
+
+    /// One is killed and goes on from what it saved.
+    fn restart(&mut self, number: usize) {
+        let worker = &mut self.all[number];
+        if !worker.has_ended() && !worker.waits_for_others() {
+            let saved = worker.snapshot().expect("it saves");
+            *worker = Worker::new(self.plan, self.component, number, self.board);
+            worker.restore(&saved).expect("it restores");
+        }
+    }
+
+    /// What reached sinks, each row with the sink's name.
+    pub(crate) fn rows(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (sink, message) in &self.outbox.to_sinks {
+            if let Message::Data(batch) = message {
+                let name = &self.plan.sinks[self.component.sinks[*sink]].name;
+                lines.extend(lines_of(std::slice::from_ref(&batch.rows)).map(|line| format!("{name} {line}")));
+            }
+        }
+        lines
+    }
+
+    /// What is under way arrives, of each worker as long as `more` says so.
+    pub(crate) fn hand_over(&mut self, mut more: impl FnMut() -> bool) {
+        for (number, under_way) in self.under_way.iter_mut().enumerate() {
+            while !under_way.is_empty() && more() {
+                let Some(handover) = under_way.pop_front() else { break };
+                self.all[0].gather(number, handover, &mut self.outbox).expect("operators do not fail");
+            }
+        }
+    }
+}
+
+/// The rows that each worker gets.
+fn share_out(
+    component: &Component,
+    schema: &SchemaRef,
+    batch: RecordBatch,
+    dice: &mut Dice,
+) -> Vec<Option<RecordBatch>> {
+    match &component.sharing {
+        Sharing::Whole => vec![Some(batch)],
+        Sharing::ByKey(key) => {
+            let exchange = Exchange::new(schema, key, component.workers);
+            exchange.expect("the key is in the schema").split(&batch).expect("it splits")
+        }
+        Sharing::InTurn(_) => {
+            let turn = dice.roll(component.workers);
+            (0..component.workers).map(|number| (number == turn).then(|| batch.clone())).collect()
+        }
+    }
+}
+
 /// One run of all components under one schedule over the rows of each source: what each sink gets, in the order in which it comes.
 ///
 /// A calm run hands over each source whole, in one batch. Otherwise the dice cut each into batches, put watermarks behind some
@@ -221,9 +304,8 @@ pub(crate) fn drive(
     let board = Board::default();
     let mut seen = BTreeMap::<String, Vec<RecordBatch>>::new();
     for component in &Layout::of(plan).components {
-        let mut workers = (0..component.workers).map(|_| Worker::new(plan, component, &board)).collect::<Vec<_>>();
+        let mut workers = Workers::new(plan, component, &board);
         let mut open = component.sources.iter().map(|&n| Feed::new(plan, n, rows_of(n))).collect::<Vec<_>>();
-        let mut outbox = Vec::new();
         while !open.is_empty() {
             let at = if calm { 0 } else { dice.roll(open.len()) };
             let feed = &mut open[at];
@@ -238,10 +320,9 @@ pub(crate) fn drive(
             let batch = feed.rows.slice(feed.given, upto - feed.given);
             feed.given = upto;
             let parts = if component.workers == 1 || source.table.is_some() {
-                vec![Some(batch).filter(|batch| batch.num_rows() > 0); component.workers]
+                vec![Some(batch); component.workers]
             } else {
-                let mut exchange = Exchange::new(&source.schema, &component.key, component.workers);
-                exchange.as_mut().expect("the key is in the schema").split(&batch).expect("it splits")
+                share_out(component, &source.schema, batch, dice)
             };
             let highest = Timestamp(feed.watermarks[upto]);
             feed.told = feed.told.max(highest - Span(dice.roll(3) as i64 * DISORDER / 2));
@@ -250,21 +331,21 @@ pub(crate) fn drive(
             } else {
                 (dice.roll(4) > 0).then_some(Message::Watermark(Watermark::At(feed.told)))
             };
-            for (worker, part) in workers.iter_mut().zip(parts) {
-                let data = part.map(|rows| Message::Data(Batch { rows, origin: Timestamp(0) }));
+            for (number, part) in parts.into_iter().enumerate() {
+                let rows = part.filter(|rows| rows.num_rows() > 0);
+                let data = rows.map(|rows| Message::Data(Batch { rows, origin: Timestamp(0) }));
                 for message in data.into_iter().chain(then.clone()) {
-                    worker.take(input, message, &mut outbox).expect("operators do not fail");
+                    workers.take(number, input, message);
                 }
-                if !calm && dice.roll(10) == 0 && !worker.has_ended() && component.sources.len() == 1 {
-                    let saved = worker.snapshot().expect("it saves");
-                    *worker = Worker::new(plan, component, &board);
-                    worker.restore(&saved).expect("it restores");
+                if !calm && dice.roll(10) == 0 && component.sources.len() == 1 {
+                    workers.restart(number);
                 }
             }
             open.retain(|feed| !feed.has_ended());
+            workers.hand_over(|| calm || open.is_empty() || dice.roll(3) > 0);
         }
-        assert!(workers.iter().all(Worker::has_ended), "every worker heard of the end of every source");
-        for (sink, message) in outbox {
+        assert!(workers.all.iter().all(Worker::has_ended), "every worker heard of the end of every source");
+        for (sink, message) in workers.outbox.to_sinks {
             if let Message::Data(batch) = message {
                 seen.entry(plan.sinks[component.sinks[sink]].name.clone()).or_default().push(batch.rows);
             }
@@ -396,8 +477,8 @@ fn each_query_that_shares_slices_has_books_of_its_own() {
     let board = lineside::run::board_of(&plan);
     let layout = Layout::of(&plan);
     let (component, input) = (&layout.components[0], Input::Source(0));
-    let mut worker = Worker::new(&plan, component, &board);
-    let mut outbox = Vec::new();
+    let mut worker = Worker::new(&plan, component, 0, &board);
+    let mut outbox = Outbox::default();
     let late = [(0, "s1".to_owned(), 50.0)];
     let watermark = Message::Watermark(Watermark::At(Timestamp(8_000_000)));
     let messages = [
@@ -422,8 +503,8 @@ fn each_query_that_shares_slices_has_books_of_its_own() {
 #[test]
 fn keyed_queries_over_one_source_are_shared_out_and_others_are_not() {
     let layout = Layout::of(&plan(2));
-    let told = layout.components.iter().map(|c| (c.workers, c.key.clone())).collect::<Vec<_>>();
-    assert_eq!(told, [(2, vec!["sensor".to_owned()]), (1, Vec::new())]);
+    let told = layout.components.iter().map(|c| (c.workers, c.sharing.clone())).collect::<Vec<_>>();
+    assert_eq!(told, [(2, Sharing::ByKey(vec!["sensor".to_owned()])), (1, Sharing::Whole)]);
 }
 
 #[test]
@@ -433,8 +514,8 @@ fn rows_that_come_in_are_put_out_dropped_or_held() {
     let layout = Layout::of(&plan);
     let component = layout.components.iter().find(|c| c.sources.len() == 1).expect("one has one source");
     let input = Input::Source(component.sources[0]);
-    let mut worker = Worker::new(&plan, component, &board);
-    let mut outbox = Vec::new();
+    let mut worker = Worker::new(&plan, component, 0, &board);
+    let mut outbox = Outbox::default();
     let message = Message::Data(Batch { rows: batch(&rows(0)), origin: Timestamp(0) });
     worker.take(input, message, &mut outbox).expect("it takes");
     worker.take(input, Message::End(Ending::Stopped), &mut outbox).expect("it ends");

@@ -105,7 +105,7 @@ pub(crate) struct Job {
     pub(crate) workload: Workload,
     /// Where rows come from.
     pub(crate) input: Input,
-    /// How many workers share the keyed work.
+    /// How many workers share the work.
     pub(crate) workers: usize,
     /// The file, if rows come from one.
     pub(crate) path: PathBuf,

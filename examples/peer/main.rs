@@ -38,7 +38,7 @@ use stopwatch::Stopwatch;
 /// Runs one job of the comparison.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many workers share the keyed work.
+    /// How many workers share the work.
     #[arg(long, default_value_t = 1)]
     workers: usize,
     /// What is computed.

@@ -22,6 +22,6 @@ pub mod state;
 mod timers;
 pub mod window;
 
-pub use operator::{Emitter, Operator, OperatorKind, PlannedOperator, Port, TimeColumn};
+pub use operator::{Emitter, HandedOver, Operator, OperatorKind, PlannedOperator, Port, TimeColumn};
 pub use registry::OPERATORS;
 pub use state::Snapshot;

@@ -1,5 +1,6 @@
 //! What an operator is, and what the engine needs to know of a kind of operator to plan one.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -108,6 +109,23 @@ pub trait Operator: Send + Debug {
         }
     }
 
+    /// Of one of several copies that share the rows of their input out at will: the watermark reached `watermark`, as for
+    /// [`Operator::advance`], and what is complete by now is given away, to the copy that puts it out. `None` if that is nothing.
+    ///
+    /// # Errors
+    /// As [`Operator::process`]. Only operators whose plan says that they [gather](PlannedOperator::gathers) can do this.
+    fn hand_over(&mut self, watermark: Timestamp) -> Result<Option<HandedOver>> {
+        Err(Error::internal(format!("an operator that gathers nothing was asked for its part up to {watermark:?}")))
+    }
+
+    /// Of the copy that puts rows out: takes what another copy gave away. The watermark follows when all copies have been heard.
+    ///
+    /// # Errors
+    /// As [`Operator::hand_over`].
+    fn take_over(&mut self, part: HandedOver) -> Result<()> {
+        Err(Error::internal(format!("an operator that gathers nothing was given {part:?}")))
+    }
+
     /// Start and end of the oldest window that is open, if the operator has windows: what its watermark is waited for.
     fn oldest_open(&self) -> Option<(Timestamp, Timestamp)> {
         None
@@ -126,6 +144,26 @@ pub trait Operator: Send + Debug {
     /// The same in the books of one of several outputs.
     fn open_rows_of(&self, output: usize) -> u64 {
         if output == 0 { self.open_rows() } else { 0 }
+    }
+}
+
+/// A part of one copy's state on its way to the copy that puts rows out. Only the operator itself can look into it.
+#[derive(Debug)]
+pub struct HandedOver(pub(crate) Box<dyn Part>);
+
+/// What can be handed over, between threads too.
+pub(crate) trait Part: Any + Send + Debug {}
+
+impl<T: Any + Send + Debug> Part for T {}
+
+impl HandedOver {
+    /// What it is, if it is a `T`.
+    ///
+    /// # Errors
+    /// If it is of another operator, which is our bug.
+    pub(crate) fn open<T: Part>(self) -> Result<T> {
+        let part: Box<dyn Any> = self.0;
+        part.downcast().map(|part| *part).map_err(|_| Error::internal("an operator was given the state of another one"))
     }
 }
 
@@ -154,6 +192,9 @@ pub struct PlannedOperator {
     pub identity: Option<String>,
     /// Whether it hands on rows that come too late, see [`Emitter::late`].
     pub tells_late: bool,
+    /// Whether copies may share its rows out at will, in any order, if one of them gathers what the others
+    /// [hand over](Operator::hand_over) and puts it out.
+    pub gathers: bool,
     /// Makes one.
     pub build: BuildOperator,
 }
@@ -175,8 +216,14 @@ impl PlannedOperator {
             windows: None,
             identity: None,
             tells_late: false,
+            gathers: false,
             build: Box::new(build),
         }
+    }
+
+    /// Whether it looks at each row alone and keeps nothing, so that rows may be spread at will.
+    pub fn is_row_by_row(&self) -> bool {
+        self.partition_by.as_ref().is_some_and(Vec::is_empty)
     }
 
     /// Rows that are equal in these columns must go to one worker together; none: rows may be spread at will.

@@ -47,7 +47,7 @@ pub struct Config {
 pub struct Pipeline {
     /// Its name.
     pub name: String,
-    /// How many bulk workers share the keyed work.
+    /// How many bulk workers share the work.
     pub workers: usize,
     /// How often counters are reported in the log.
     pub report_every: Span,

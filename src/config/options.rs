@@ -20,7 +20,7 @@ pub const WORKERS_MOST: usize = 64;
 pub struct PipelineOptions {
     /// Name in logs, client ids and consumer groups; by default the stem of the file's name.
     pub name: Option<String>,
-    /// How many bulk workers share the keyed work, 1 to 64; by default 1.
+    /// How many bulk workers share the work, 1 to 64; by default 1.
     #[serde(default = "one")]
     pub workers: usize,
     /// How often counters are reported in the log; by default "10s".

@@ -1,10 +1,11 @@
-//! Which objects of a plan run together, on how many workers, and by which key rows are shared out.
+//! Which objects of a plan run together, on how many workers, and how rows are shared out between them.
 //!
 //! Objects that are connected form a component. A component with a field bus in it belongs to the control lane and has one
-//! worker. Another one is shared by as many workers as the pipeline asks for if all its keyed operators agree on columns of
-//! its one source; the reason is kept where they do not, for `explain`.
+//! worker. Another one is shared by as many workers as the pipeline asks for: whole batches in turn, where rows are looked at one
+//! by one or gathered in windows; else by key, if all keyed operators agree on columns of its one source. The reason is kept for
+//! `explain`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::{Input, Plan};
 
@@ -28,10 +29,52 @@ pub struct Component {
     pub control: bool,
     /// How many workers share it.
     pub workers: usize,
-    /// Columns of the source by which rows are shared out; empty with one worker.
-    pub key: Vec<String>,
+    /// How they share it.
+    pub sharing: Sharing,
     /// Why it has this many workers.
     pub reason: String,
+}
+
+/// How rows of a source reach the workers of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// All go to the only worker.
+    Whole,
+    /// By the hash of these columns of the source: each worker has all rows of its keys.
+    ByKey(Vec<String>),
+    /// Whole batches go to whichever worker has room. What becomes of their rows is put into order again at sinks, or gathered by
+    /// the first worker, which alone has the nodes behind.
+    InTurn(BTreeMap<usize, Stage>),
+}
+
+/// Where a node runs in a component whose batches go to workers in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// On every worker, row by row.
+    Every,
+    /// On every worker, and the first gathers what the others hold.
+    Gathered,
+    /// On the first worker only, behind what it gathers.
+    First,
+}
+
+impl Component {
+    /// Where a node runs, if batches go to workers in turn.
+    pub fn stage(&self, node: usize) -> Option<Stage> {
+        match &self.sharing {
+            Sharing::InTurn(stages) => stages.get(&node).copied(),
+            Sharing::Whole | Sharing::ByKey(_) => None,
+        }
+    }
+
+    /// Whether rows of this input come to a sink from all workers, so that they have to be put into order.
+    pub fn is_spread(&self, input: Input) -> bool {
+        match (&self.sharing, input) {
+            (Sharing::InTurn(_), Input::Source(_)) => true,
+            (Sharing::InTurn(_), Input::Node(n)) => self.stage(n) == Some(Stage::Every),
+            _ => false,
+        }
+    }
 }
 
 impl Layout {
@@ -92,15 +135,15 @@ fn join(parent: &mut [usize], a: usize, b: usize) {
 fn component(plan: &Plan, sources: Vec<usize>, nodes: Vec<usize>, sinks: Vec<usize>) -> Component {
     let control = sources.iter().any(|&n| plan.sources[n].planned.control)
         || sinks.iter().any(|&n| plan.sinks[n].planned.control);
-    let (workers, key, reason) = match shared_by(plan, control, &sources, &nodes) {
-        Ok(key) => (plan.workers, key.clone(), format!("rows are shared out by {}", key.join(", "))),
-        Err(reason) => (1, Vec::new(), reason),
+    let (workers, sharing, reason) = match shared(plan, control, &sources, &nodes) {
+        Ok((sharing, reason)) => (plan.workers, sharing, reason),
+        Err(reason) => (1, Sharing::Whole, reason),
     };
-    Component { sources, nodes, sinks, control, workers, key, reason }
+    Component { sources, nodes, sinks, control, workers, sharing, reason }
 }
 
-/// The columns of the only source by which all keyed operators can be shared out, or why there are none.
-fn shared_by(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> Result<Vec<String>, String> {
+/// How several workers share a component and how that is told, or why they do not.
+fn shared(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> Result<(Sharing, String), String> {
     if plan.workers == 1 {
         return Err("the pipeline has one bulk worker".to_owned());
     }
@@ -110,6 +153,46 @@ fn shared_by(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> 
     // A table is given to every worker.
     let streams = sources.iter().copied().filter(|&n| plan.sources[n].table.is_none()).collect::<Vec<_>>();
     let &[source] = streams.as_slice() else { return Err("it has several sources, so it has one worker".to_owned()) };
+    if sources.len() == 1
+        && let Some(stages) = stages(plan, nodes)
+    {
+        let gathered = stages.values().any(|stage| *stage == Stage::Gathered);
+        let told = if gathered { "the first gathers their windows" } else { "sinks put rows into order again" };
+        return Ok((Sharing::InTurn(stages), format!("batches go to workers in turn, {told}")));
+    }
+    let key = common_key(plan, source, nodes)?;
+    let told = format!("rows are shared out by {}", key.join(", "));
+    Ok((Sharing::ByKey(key), told))
+}
+
+/// Where each node runs if batches go to workers in turn; `None` if one of them needs all rows of a key in order.
+fn stages(plan: &Plan, nodes: &[usize]) -> Option<BTreeMap<usize, Stage>> {
+    let mut stages = BTreeMap::new();
+    for &n in nodes {
+        let node = &plan.nodes[n];
+        let before = node.inputs.iter().map(|input| match input {
+            Input::Source(_) => Some(Stage::Every),
+            Input::Node(n) => stages.get(n).copied(),
+            Input::DeadLetters(_) | Input::Quarantine(_) | Input::Late(_) => None,
+        });
+        let before = before.collect::<Option<Vec<_>>>()?;
+        let all = |of: fn(&Stage) -> bool| before.iter().all(of);
+        let stage = if all(|stage| *stage != Stage::Every) {
+            Stage::First
+        } else if all(|stage| *stage == Stage::Every) && node.operator.gathers && !plan.is_read(Input::Late(n)) {
+            Stage::Gathered
+        } else if all(|stage| *stage == Stage::Every) && node.operator.is_row_by_row() {
+            Stage::Every
+        } else {
+            return None;
+        };
+        stages.insert(n, stage);
+    }
+    Some(stages)
+}
+
+/// The columns of the only source by which all keyed operators can be shared out, or why there are none.
+fn common_key(plan: &Plan, source: usize, nodes: &[usize]) -> Result<Vec<String>, String> {
     let mut common: Option<BTreeSet<String>> = None;
     for &n in nodes {
         let node = &plan.nodes[n];

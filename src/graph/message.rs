@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use lineside_model::Timestamp;
+use lineside_operators::HandedOver;
 
 /// What travels on an edge, forward only, in order.
 #[derive(Clone, Debug)]
@@ -51,4 +52,24 @@ pub enum Ending {
     Complete,
     /// The engine is being stopped: open windows are not complete and are not put out.
     Stopped,
+}
+
+/// What a worker hands to the one that gathers, in order.
+#[derive(Debug)]
+pub enum Handover {
+    /// The part of an operator's state that is complete.
+    Part {
+        /// Which of the operators that gather.
+        operator: usize,
+        /// How far event time has come in front of its rows.
+        watermark: Watermark,
+        /// When the newest reading in it was read from the wire.
+        newest: Timestamp,
+        /// The state, if there is any.
+        part: Option<HandedOver>,
+    },
+    /// All that the worker got before this barrier has been handed over.
+    Barrier(Barrier),
+    /// There is no more.
+    End(Ending),
 }

@@ -6,11 +6,14 @@
 //! follows. Lanes drive it in production, a seeded simulator drives it in tests; it is the same code.
 
 mod exchange;
+mod gathering;
 mod layout;
 mod message;
+mod slot;
+mod wiring;
 mod worker;
 
 pub use exchange::Exchange;
-pub use layout::{Component, Layout};
-pub use message::{Barrier, Batch, Ending, Message, Watermark};
+pub use layout::{Component, Layout, Sharing, Stage};
+pub use message::{Barrier, Batch, Ending, Handover, Message, Watermark};
 pub use worker::{Outbox, Worker};

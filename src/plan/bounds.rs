@@ -3,6 +3,12 @@
 /// Messages that wait on one edge between a source, a worker and a sink. A full edge holds back who writes to it.
 pub const EDGE_MESSAGES: usize = 64;
 
+/// Messages that wait for another worker before a source that hands out batches in turn gives the next to its own.
+pub const AHEAD_MESSAGES: usize = 4;
+
+/// Rows of the smallest batch that is worth the way to another worker's thread.
+pub const TURN_ROWS_LEAST: usize = 1024;
+
 /// Messages that wait for a sink that is no field bus, such as an event topic, below sources that are all field buses. When it
 /// is full, rows for it are dropped and counted as overflow: what is only told never holds back what is controlled.
 pub const TOLD_MESSAGES: usize = 4096;

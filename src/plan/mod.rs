@@ -36,7 +36,7 @@ use crate::config::{Report, Secrets};
 pub struct Plan {
     /// Its name.
     pub name: String,
-    /// How many bulk workers share the keyed work.
+    /// How many bulk workers share the work.
     pub workers: usize,
     /// How often counters are reported in the log.
     pub report_every: Span,

@@ -11,12 +11,14 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 use tracing::Instrument;
 
+use super::edge::InOrder;
 use super::sink_task::{self, SinkTask};
 use super::source_task::{self, SourceTask};
+use super::spread::Spread;
 use super::table_source::TableSource;
 use super::watermarks::WatermarkTable;
-use super::worker_task::{ToSink, WorkerTask};
-use super::{Stop, exchange, meter, workers};
+use super::worker_task::{SinkEdge, WorkerTask};
+use super::{Stop, meter, workers};
 use crate::graph::{Component, Layout};
 use crate::observe::{Board, Kind};
 use crate::plan::bounds::{
@@ -170,9 +172,8 @@ pub(super) fn place(
             n,
             source,
             source_task::Wiring {
-                exchange: if planned.table.is_some() { None } else { exchange(plan, component, n)? },
+                workers: Spread::new(planned, component, to_workers.clone(), Arc::clone(&meter))?,
                 inputs: reads.filter(|input| workers.iter().any(|w| w.reads(*input))).collect(),
-                to: to_workers.clone(),
                 answers,
                 sinks_below: workers.iter().map(|w| w.sinks_below(n).len()).sum(),
                 limit,
@@ -190,7 +191,7 @@ pub(super) fn place(
         let meter = meter(board, Kind::Sink, &planned.name)?;
         let context = BuildContext { clock: Arc::clone(clock), meter: Arc::clone(&meter) as _ };
         let wiring = sink_task::Wiring {
-            rows,
+            rows: InOrder::new(rows),
             upstream: component.workers,
             answer_to: component.sources.iter().copied().zip(answer_to.clone()).collect(),
             stop: stop.clone(),
@@ -203,14 +204,22 @@ pub(super) fn place(
     }
     for ((number, worker), inbox) in workers.into_iter().enumerate().zip(from_sources) {
         let to_sinks = component.sinks.iter().zip(&to_sinks).map(|(&n, edge)| {
-            Ok(ToSink {
+            Ok(SinkEdge {
                 edge: edge.clone(),
                 holds_back: holds_back(n),
+                spread: component.is_spread(plan.sinks[n].input),
                 meter: meter(board, Kind::Sink, &plan.sinks[n].name)?,
             })
         });
-        let task =
-            WorkerTask { worker, inbox, to_sinks: to_sinks.collect::<Result<_>>()?, drain, clock: Arc::clone(clock) };
+        let task = WorkerTask {
+            number,
+            worker,
+            inbox,
+            to_sinks: to_sinks.collect::<Result<_>>()?,
+            to_gathering: (number > 0).then(|| to_workers[0].clone()),
+            drain,
+            clock: Arc::clone(clock),
+        };
         lanes[lane_of(number)].push(move || task.run());
     }
     Ok(())

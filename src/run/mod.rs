@@ -8,6 +8,7 @@
 //! Reconnecting, backoff, decoding, stamping, watermarks, acknowledgement and stopping are here once, for all connectors.
 
 mod ack;
+mod edge;
 mod event_time;
 mod guard;
 mod intake;
@@ -16,6 +17,7 @@ mod lane;
 mod sink_task;
 mod source_task;
 mod source_time;
+mod spread;
 mod table_source;
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use lineside_model::{Clock, Error, Result};
 use tokio::sync::watch;
 
-use crate::graph::{Exchange, Layout, Worker};
+use crate::graph::{Layout, Worker};
 use crate::observe::{Board, Kind, Meter, Report};
 use crate::plan::Plan;
 
@@ -115,13 +117,6 @@ fn meter(board: &Board, kind: Kind, name: &str) -> Result<Arc<Meter>> {
     board.find(kind, name).cloned().ok_or_else(|| Error::internal(format!("{} \"{name}\" has no meter", kind.word())))
 }
 
-fn exchange(plan: &Plan, component: &crate::graph::Component, source: usize) -> Result<Option<Exchange>> {
-    if component.workers == 1 {
-        return Ok(None);
-    }
-    Exchange::new(&plan.sources[source].schema, &component.key, component.workers).map(Some)
-}
-
 fn workers(plan: &Plan, component: &crate::graph::Component, board: &Board) -> Vec<Worker> {
-    (0..component.workers).map(|_| Worker::new(plan, component, board)).collect()
+    (0..component.workers).map(|number| Worker::new(plan, component, number, board)).collect()
 }

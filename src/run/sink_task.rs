@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Stop;
+use super::edge::InOrder;
 use super::source_task::STEADY;
 use crate::graph::{Barrier, Batch, Message};
 use crate::observe::{Meter, State};
@@ -24,7 +25,7 @@ const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// What a sink is built from, and what connects it to its component.
 #[derive(Debug)]
 pub(super) struct Wiring {
-    pub(super) rows: mpsc::Receiver<Message>,
+    pub(super) rows: InOrder,
     /// How many workers write to it.
     pub(super) upstream: usize,
     /// Where each source listens for answers to its barriers.

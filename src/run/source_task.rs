@@ -16,7 +16,8 @@ use super::guard::Aside;
 use super::intake::Intake;
 use super::sink_task::seed;
 use super::source_time::SourceTime;
-use crate::graph::{Barrier, Batch, Ending, Exchange, Message, Watermark};
+use super::spread::Spread;
+use crate::graph::{Barrier, Batch, Ending, Message, Watermark};
 use crate::observe::{Meter, State};
 use crate::plan::bounds::SENSORS_TOLD;
 use crate::plan::{Input, Plan, quarantine};
@@ -37,10 +38,9 @@ const BARRIERS: usize = 16;
 /// What connects a source to its component.
 #[derive(Debug)]
 pub(super) struct Wiring {
-    pub(super) exchange: Option<Exchange>,
+    pub(super) workers: Spread,
     /// What of the source is read: its rows, its dead letters, its quarantine.
     pub(super) inputs: Vec<Input>,
-    pub(super) to: Vec<mpsc::Sender<(Input, Message)>>,
     pub(super) answers: mpsc::UnboundedReceiver<u64>,
     pub(super) sinks_below: usize,
     pub(super) limit: usize,
@@ -179,7 +179,7 @@ impl SourceTask {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(Ending::Stopped),
                 // Nobody is left to look rows up.
-                () = self.wiring.to[0].closed(), if self.ended => return Ok(Ending::Complete),
+                () = self.wiring.workers.closed(), if self.ended => return Ok(Ending::Complete),
                 Some(number) = self.wiring.answers.recv() => self.answered(number).await?,
                 pulled = self.source.pull(self.wiring.limit) => {
                     let pulled = pulled?;
@@ -267,9 +267,9 @@ impl SourceTask {
     async fn hand_on_table(&mut self, rows: RecordBatch, origin: Timestamp) -> Result<()> {
         let input = Input::Source(self.number);
         self.meter.rows_out(rows.num_rows());
-        self.send_to_all(input, &Message::Data(Batch { rows, origin })).await;
+        self.wiring.workers.to_all(input, &Message::Data(Batch { rows, origin })).await;
         if !std::mem::replace(&mut self.ended, true) {
-            self.send_to_all(input, &Message::End(Ending::Complete)).await;
+            self.wiring.workers.to_all(input, &Message::End(Ending::Complete)).await;
         }
         Ok(())
     }
@@ -290,20 +290,11 @@ impl SourceTask {
             match piece {
                 Piece::Rows(rows) => {
                     self.meter.rows_out(rows.num_rows());
-                    match &mut self.wiring.exchange {
-                        None => self.send(0, input, Message::Data(Batch { rows, origin })).await,
-                        Some(exchange) => {
-                            for (worker, rows) in exchange.split(&rows)?.into_iter().enumerate() {
-                                if let Some(rows) = rows {
-                                    self.send(worker, input, Message::Data(Batch { rows, origin })).await;
-                                }
-                            }
-                        }
-                    }
+                    self.wiring.workers.share_out(input, rows, origin).await?;
                 }
                 Piece::Watermark(at) => {
                     self.meter.set_watermark(at);
-                    self.send_to_all(input, &Message::Watermark(Watermark::At(at))).await;
+                    self.wiring.workers.to_all(input, &Message::Watermark(Watermark::At(at))).await;
                 }
                 Piece::Idle => self.send_to_inputs(&Message::Watermark(Watermark::Idle)).await,
             }
@@ -318,11 +309,11 @@ impl SourceTask {
             self.meter.drop_rows(aside.reason, aside.rows.num_rows());
             if self.reads(input) {
                 let rows = aside.quarantined(&self.quarantine, now)?;
-                self.send(0, input, Message::Data(Batch { rows, origin })).await;
+                self.wiring.workers.to_first(input, rows, origin).await;
             }
         }
         if self.reads(input) {
-            self.send_to_all(input, &Message::Watermark(Watermark::At(now))).await;
+            self.wiring.workers.to_all(input, &Message::Watermark(Watermark::At(now))).await;
         }
         Ok(())
     }
@@ -350,9 +341,9 @@ impl SourceTask {
             return;
         }
         if let Some(rows) = dead {
-            self.send(0, input, Message::Data(Batch { rows, origin: received_at })).await;
+            self.wiring.workers.to_first(input, rows, received_at).await;
         }
-        self.send_to_all(input, &Message::Watermark(Watermark::At(received_at))).await;
+        self.wiring.workers.to_all(input, &Message::Watermark(Watermark::At(received_at))).await;
     }
 
     async fn barrier(&mut self) -> Result<()> {
@@ -361,7 +352,7 @@ impl SourceTask {
         let number = self.acks.begin(self.position.clone());
         let barrier = Barrier { source: self.number, number };
         if let Some(&input) = self.wiring.inputs.first() {
-            self.send_to_all(input, &Message::Barrier(barrier)).await;
+            self.wiring.workers.to_all(input, &Message::Barrier(barrier)).await;
         }
         // With no sink below there is nobody to answer, and nothing to wait for.
         self.release().await
@@ -393,22 +384,7 @@ impl SourceTask {
 
     async fn send_to_inputs(&self, message: &Message) {
         for &input in &self.wiring.inputs {
-            self.send_to_all(input, message).await;
-        }
-    }
-
-    async fn send_to_all(&self, input: Input, message: &Message) {
-        for worker in 0..self.wiring.to.len() {
-            self.send(worker, input, message.clone()).await;
-        }
-    }
-
-    /// Waits where the worker is busy: this is how capacity flows backwards.
-    async fn send(&self, worker: usize, input: Input, message: Message) {
-        if let Err(mpsc::error::SendError((_, Message::Data(batch)))) =
-            self.wiring.to[worker].send((input, message)).await
-        {
-            self.meter.drop_rows(Reason::Undelivered, batch.rows.num_rows());
+            self.wiring.workers.to_all(input, message).await;
         }
     }
 }

@@ -11,7 +11,7 @@ use super::event_time::Piece;
 use super::source_time::SourceTime;
 use super::watermarks::WatermarkTable;
 use crate::clock::SimulatedClock;
-use crate::graph::{Batch, Ending, Layout, Message, Watermark, Worker};
+use crate::graph::{Batch, Ending, Layout, Message, Outbox, Watermark, Worker};
 use crate::observe::{Board, Kind, SensorState};
 use crate::plan::{Input, Plan, TimePlan, of_text, quarantine};
 
@@ -27,7 +27,7 @@ struct Line {
     time: SourceTime,
     worker: Worker,
     board: Board,
-    outbox: Vec<(usize, Message)>,
+    outbox: Outbox,
 }
 
 type Reading = (i64, String);
@@ -69,8 +69,8 @@ time = {{ column = "ts", {time} }}
         let component = layout.components.iter().find(|c| c.sources.contains(&0)).expect("the source is in one");
         let source = &plan.sources[0];
         let time = SourceTime::new(&source.time, &source.schema, clock.now()).expect("its columns are there");
-        let worker = Worker::new(&plan, component, &board);
-        Self { clock, time, worker, board, plan, outbox: Vec::new() }
+        let worker = Worker::new(&plan, component, 0, &board);
+        Self { clock, time, worker, board, plan, outbox: Outbox::default() }
     }
 
     fn give(&mut self, rows: &[Reading]) {
@@ -121,7 +121,7 @@ time = {{ column = "ts", {time} }}
     /// What reached a sink since this was asked last.
     fn reached(&mut self, sink: &str) -> Vec<RecordBatch> {
         let mut rows = Vec::new();
-        self.outbox.retain(|(n, message)| match message {
+        self.outbox.to_sinks.retain(|(n, message)| match message {
             Message::Data(batch) if self.plan.sinks[*n].name == sink => {
                 rows.push(batch.rows.clone());
                 false

@@ -6,16 +6,20 @@ use std::time::Duration;
 use lineside_model::{Clock, Reason, Result, Timestamp};
 use tokio::sync::mpsc;
 
-use crate::graph::{Message, Worker};
+use super::edge::{Order, ToSink, ToWorker};
+use crate::graph::{Message, Outbox, Worker};
 use crate::observe::Meter;
-use crate::plan::Input;
 
 /// A worker on its lane.
 #[derive(Debug)]
 pub(super) struct WorkerTask {
+    /// Its number among those of the component.
+    pub(super) number: usize,
     pub(super) worker: Worker,
-    pub(super) inbox: mpsc::Receiver<(Input, Message)>,
-    pub(super) to_sinks: Vec<ToSink>,
+    pub(super) inbox: mpsc::Receiver<ToWorker>,
+    pub(super) to_sinks: Vec<SinkEdge>,
+    /// The worker that gathers, if that is another one.
+    pub(super) to_gathering: Option<mpsc::Sender<ToWorker>>,
     /// Messages taken before the reactor has its turn.
     pub(super) drain: usize,
     pub(super) clock: Arc<dyn Clock>,
@@ -23,10 +27,12 @@ pub(super) struct WorkerTask {
 
 /// The edge to one sink.
 #[derive(Debug)]
-pub(super) struct ToSink {
-    pub(super) edge: mpsc::Sender<Message>,
+pub(super) struct SinkEdge {
+    pub(super) edge: mpsc::Sender<ToSink>,
     /// Whether the worker waits when the edge is full; otherwise rows are dropped and counted.
     pub(super) holds_back: bool,
+    /// Whether other workers have batches of the same source for it.
+    pub(super) spread: bool,
     pub(super) meter: Arc<Meter>,
 }
 
@@ -34,7 +40,7 @@ impl WorkerTask {
     /// Runs until all inputs have ended.
     pub(super) async fn run(mut self) -> Result<()> {
         let mut arrived = Vec::with_capacity(self.drain);
-        let mut outbox = Vec::new();
+        let mut outbox = Outbox::default();
         while !self.worker.has_ended() {
             let wake = self.worker.wake_at();
             tokio::select! {
@@ -42,14 +48,23 @@ impl WorkerTask {
                 count = self.inbox.recv_many(&mut arrived, self.drain) => if count == 0 { break },
                 () = sleep_until(wake, self.clock.as_ref()), if wake.is_some() => {}
             }
-            for (input, message) in arrived.drain(..) {
-                self.worker.take(input, message, &mut outbox)?;
-                self.hand_out(&mut outbox).await;
+            for arrived in arrived.drain(..) {
+                let order = match arrived {
+                    ToWorker::Message { input, message, order } => {
+                        self.worker.take(input, message, &mut outbox)?;
+                        order
+                    }
+                    ToWorker::Handover(worker, handover) => {
+                        self.worker.gather(worker, handover, &mut outbox)?;
+                        Order::Free
+                    }
+                };
+                self.hand_out(&mut outbox, order).await;
             }
             if wake.is_some() {
                 let now = self.clock.now();
                 self.worker.tick(now, &mut outbox)?;
-                self.hand_out(&mut outbox).await;
+                self.hand_out(&mut outbox, Order::Free).await;
             }
             tokio::task::yield_now().await;
         }
@@ -57,27 +72,59 @@ impl WorkerTask {
     }
 
     /// Waits where a sink is full: this is how a slow sink holds back its sources.
-    async fn hand_out(&self, outbox: &mut Vec<(usize, Message)>) {
-        for (sink, message) in outbox.drain(..) {
-            self.to_sinks[sink].send(message).await;
+    async fn hand_out(&self, outbox: &mut Outbox, order: Order) {
+        if let Order::Batch(number) = order {
+            for (n, sink) in self.to_sinks.iter().enumerate().filter(|(_, sink)| sink.spread) {
+                let of_sink = outbox.to_sinks.extract_if(.., |(to, _)| *to == n).map(|(_, message)| message);
+                sink.send_batch(number, of_sink.collect()).await;
+            }
+        }
+        for (sink, message) in outbox.to_sinks.drain(..) {
+            let sink = &self.to_sinks[sink];
+            sink.send(message, if sink.spread { order } else { Order::Free }).await;
+        }
+        for handover in outbox.handed_over.drain(..) {
+            if let Some(worker) = &self.to_gathering {
+                // If it is gone the pipeline comes to its end, and what is open is counted by nobody's windows.
+                worker.send(ToWorker::Handover(self.number, handover)).await.ok();
+            }
         }
     }
 }
 
-impl ToSink {
-    async fn send(&self, message: Message) {
+impl SinkEdge {
+    async fn send(&self, message: Message, order: Order) {
         use mpsc::error::{SendError, TrySendError};
-        let lost = match (self.holds_back, message) {
-            (false, message @ Message::Data(_)) => match self.edge.try_send(message) {
+        let may_wait = self.holds_back || !matches!(message, Message::Data(_));
+        let message = ToSink::One(order, message);
+        let lost = if may_wait {
+            self.edge.send(message).await.err().map(|SendError(message)| (Reason::Undelivered, message))
+        } else {
+            match self.edge.try_send(message) {
                 Ok(()) => None,
                 Err(TrySendError::Full(message)) => Some((Reason::Overflow, message)),
                 Err(TrySendError::Closed(message)) => Some((Reason::Undelivered, message)),
-            },
-            (_, message) => {
-                self.edge.send(message).await.err().map(|SendError(message)| (Reason::Undelivered, message))
             }
         };
-        if let Some((reason, Message::Data(batch))) = lost {
+        if let Some((reason, message)) = lost {
+            self.count_lost(reason, message);
+        }
+    }
+
+    /// All that became of a batch, perhaps nothing: a sink that puts batches into order waits for each.
+    async fn send_batch(&self, number: u64, messages: Vec<Message>) {
+        if let Err(mpsc::error::SendError(message)) = self.edge.send(ToSink::OfBatch(number, messages)).await {
+            self.count_lost(Reason::Undelivered, message);
+        }
+    }
+
+    fn count_lost(&self, reason: Reason, message: ToSink) {
+        let messages = match message {
+            ToSink::One(_, message) => vec![message],
+            ToSink::OfBatch(_, messages) => messages,
+        };
+        for message in messages {
+            let Message::Data(batch) = message else { continue };
             self.meter.rows_in(batch.rows.num_rows());
             self.meter.drop_rows(reason, batch.rows.num_rows());
             if self.meter.sample(reason, "its edge was full or closed") {

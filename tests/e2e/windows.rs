@@ -148,3 +148,46 @@ path = "watermarks.jsonl"
     assert_eq!((last["sensor"].as_str(), last["state"].as_str()), (Some("b"), Some("behind")), "{last}");
     assert_eq!(ended.object("readings")["sensors"][0]["sensor"], "a");
 }
+
+#[test]
+fn three_workers_that_take_batches_in_turn_tell_the_same_as_one() {
+    let bench = Bench::new();
+    let whole = pipeline("steel", "1 hour", "15m");
+    let ended = bench.run(&format!("[pipeline]\nworkers = 3\n{whole}")).well();
+    assert_eq!(ended.dropped("sums/window"), reasons([("late", 2_190)]));
+    assert_eq!(ended.number("sums/window", "rows_in"), 210_240);
+    let (expected, _) = recomputed("steel", HOUR, 15 * MINUTE);
+    assert_same(&written(&bench), &expected);
+    assert_eq!(ended.number("out", "rows_out"), expected.len() as u64);
+}
+
+#[test]
+fn rows_keep_their_order_whichever_worker_they_pass() {
+    let bench = Bench::new();
+    let rows = (0..60_000).map(|n| format!("{},{n}\n", 1_704_067_200_000_000_i64 + n * 1_000));
+    bench.write("in.csv", &format!("ts,value\n{}", rows.collect::<String>()));
+    let ended = bench
+        .run(
+            r#"
+[pipeline]
+workers = 3
+
+[source.readings]
+connector = "file"
+path = "in.csv"
+columns = { ts = { type = "timestamp", unit = "us" }, value = "int" }
+
+[query.odd]
+sql = "SELECT ts, value FROM readings WHERE value % 2 = 1"
+
+[sink.odd]
+connector = "file"
+input = "odd"
+path = "odd.jsonl"
+"#,
+        )
+        .well();
+    assert_eq!(ended.dropped("odd"), reasons([("filtered", 30_000)]));
+    let values = bench.json("odd.jsonl").iter().map(|row| row["value"].as_i64()).collect::<Vec<_>>();
+    assert!(values.iter().copied().eq((0..30_000).map(|n| Some(2 * n + 1))), "{} rows", values.len());
+}

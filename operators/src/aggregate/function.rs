@@ -107,6 +107,39 @@ impl AggregateFunction {
         matches!(self, Self::Count | Self::CountDistinct | Self::Paired(PairStatistic::RegrCount))
     }
 
+    /// Whether the order in which readings arrive does not matter, but for the last bits of a sum of floats.
+    pub(crate) const fn takes_any_order(&self) -> bool {
+        match self {
+            Self::Count
+            | Self::Sum
+            | Self::Avg
+            | Self::Min
+            | Self::Max
+            | Self::StddevSample
+            | Self::StddevPopulation
+            | Self::VarianceSample
+            | Self::VariancePopulation
+            | Self::ValueRange
+            | Self::CountDistinct
+            | Self::Mode
+            | Self::Percentile { exact: true, .. }
+            | Self::Slope
+            | Self::Paired(_) => true,
+            // Of readings of the same time who comes first counts, or the result is not the same to the last digits.
+            Self::FirstValue
+            | Self::LastValue
+            | Self::Delta
+            | Self::RateOfChange
+            | Self::Percentile { exact: false, .. }
+            | Self::Integral(_)
+            | Self::TimeWeightedAvg(_)
+            | Self::DurationIn
+            | Self::CounterIncrease
+            | Self::Ewma(_)
+            | Self::External(_) => false,
+        }
+    }
+
     /// What it keeps that grows with the readings or their values, if it does, for `explain`.
     fn keeps(&self) -> Option<String> {
         let name = self.name();

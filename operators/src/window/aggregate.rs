@@ -12,6 +12,8 @@
 //! time between two edges of windows that are open; when those that made an edge are closed, the slices on both sides of it are
 //! put together. Each query's rows and books are what they would be if it were alone.
 
+mod handover;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ use super::slice::{Part, Slice, SliceState};
 use super::sliding::{Merged, Sliding};
 use super::view::{View, ViewState};
 use crate::aggregate::{Partial, Rows};
-use crate::{Emitter, Operator, Port, Snapshot};
+use crate::{Emitter, HandedOver, Operator, Port, Snapshot};
 
 const KIND: &str = "window";
 const VERSION: u32 = 3;
@@ -252,7 +254,7 @@ impl WindowAggregate {
     /// Closes the windows of all views that the watermark has passed; says whether slices were left by them.
     pub(super) fn close_all(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<bool> {
         let entries = self.entries;
-        let watermark = if watermark == Timestamp::MAX { watermark } else { watermark - self.layout.time_delay };
+        let watermark = self.behind(watermark);
         for n in 0..self.views.len() {
             let open = self.layout.views[n].windows.first_open(watermark);
             if open > self.views[n].next() {
@@ -260,6 +262,11 @@ impl WindowAggregate {
             }
         }
         Ok(self.entries < entries)
+    }
+
+    /// The watermark of the column that windows are cut by.
+    fn behind(&self, watermark: Timestamp) -> Timestamp {
+        if watermark == Timestamp::MAX { watermark } else { watermark - self.layout.time_delay }
     }
 
     /// The batch that was taken last: its runs, and the number of each row's key.
@@ -350,6 +357,14 @@ impl Operator for WindowAggregate {
         let left = self.close_all(watermark, out)?;
         self.forget(left)?;
         Ok(())
+    }
+
+    fn hand_over(&mut self, watermark: Timestamp) -> Result<Option<HandedOver>> {
+        self.give_complete(watermark)
+    }
+
+    fn take_over(&mut self, part: HandedOver) -> Result<()> {
+        self.gather(part)
     }
 
     fn snapshot(&self) -> Result<Snapshot> {

@@ -81,7 +81,7 @@ pub fn plan_emitting(spec: WindowSpec, input: &SchemaRef, emission: Emission) ->
     }
     explain
         .push("a row replaces the one before of the same window and key, so no window can be cut over them".to_owned());
-    Ok(PlannedOperator { explain, times: Vec::new(), windows: None, build, ..operator })
+    Ok(PlannedOperator { explain, times: Vec::new(), windows: None, gathers: false, build, ..operator })
 }
 
 fn build(query: &Arc<WindowQuery>, emission: Emission) -> Result<BuildOperator> {

@@ -108,6 +108,7 @@ pub fn plan(spec: WindowSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
     let times = [(WINDOW_END, spec.time_delay), (WINDOW_START, start_delay)];
     let times = times.into_iter().map(|(name, delay)| TimeColumn { name: name.to_owned(), delay }).collect();
     let output = SchemaRef::clone(&columns.output);
+    let gathers = spec.aggregates.iter().all(|aggregate| aggregate.function.takes_any_order());
     let query = WindowQuery { spec, input: SchemaRef::clone(input), columns };
     // Once here, so that what could not be built is told now and not by a worker.
     let build = together(&[&query]).map_err(|error| Problem::whole(error.to_string()))?;
@@ -118,6 +119,7 @@ pub fn plan(spec: WindowSpec, input: &SchemaRef) -> Result<PlannedOperator, Prob
         times,
         windows,
         tells_late: true,
+        gathers,
         ..PlannedOperator::new(output, build)
     })
 }

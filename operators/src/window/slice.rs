@@ -7,6 +7,7 @@ use arrow::compute::take;
 use lineside_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+pub(super) use super::slots::Renumbered;
 use super::slots::{NONE, Slots};
 use crate::aggregate::{Partial, Rows, Statistic};
 
@@ -136,6 +137,17 @@ impl Slice {
             if *wanted && in_part {
                 mine.merge(other.as_ref(), &map)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a slice of the same stretch of time that was filled elsewhere, where keys had other numbers.
+    pub(super) fn gather(&mut self, other: &Self, numbers: Renumbered<'_>) -> Result<()> {
+        self.rows = self.rows.saturating_add(other.rows);
+        let Some(map) = self.slots.find_renumbered(&other.slots, numbers) else { return Ok(()) };
+        for (mine, other) in self.partials.iter_mut().zip(&other.partials) {
+            mine.resize(self.slots.keys().len());
+            mine.merge(other.as_ref(), &map)?;
         }
         Ok(())
     }

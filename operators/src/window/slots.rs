@@ -30,6 +30,15 @@ pub(super) struct Slots {
     sparse: HashMap<u32, u32>,
 }
 
+/// The numbers that keys have here which had others elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Renumbered<'a> {
+    /// The number of each, by the other one.
+    pub(super) map: &'a [u32],
+    /// How many keys there are here.
+    pub(super) known: usize,
+}
+
 impl Slots {
     /// No slots yet. So many of `known` keys are expected to occur; `None` if nothing is known of that.
     pub(super) fn new(expected: Option<usize>, known: usize) -> Self {
@@ -86,6 +95,18 @@ impl Slots {
             return Some(found.to_vec());
         }
         let live = live.collect::<Vec<_>>();
+        let mut found = self.find(&live, known, &mut slots).iter().copied();
+        Some(other.keys.iter().map(|key| if *key == NONE { 0 } else { found.next().unwrap_or(0) }).collect())
+    }
+
+    /// The same for slots of keys that had other numbers.
+    pub(super) fn find_renumbered(&mut self, other: &Self, numbers: Renumbered<'_>) -> Option<Vec<u32>> {
+        let Renumbered { map, known } = numbers;
+        let live = other.keys.iter().filter(|key| **key != NONE).map(|key| map[*key as usize]).collect::<Vec<_>>();
+        if live.is_empty() {
+            return None;
+        }
+        let mut slots = Vec::new();
         let mut found = self.find(&live, known, &mut slots).iter().copied();
         Some(other.keys.iter().map(|key| if *key == NONE { 0 } else { found.next().unwrap_or(0) }).collect())
     }

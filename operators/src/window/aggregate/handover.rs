@@ -1,0 +1,88 @@
+//! Copies of the operator that share rows out between them at will, and the one that gathers what they hold.
+//!
+//! A copy takes its share of the rows as if it were alone, and refuses rows of closed windows as they come. When the watermark
+//! closes windows it gives its slices away, as far as they are complete, instead of putting windows out. The gathering copy takes
+//! the slices of all copies up to one watermark, key by key, before it hears of that watermark itself. So a row counts for the windows
+//! that were open when it arrived, wherever it arrived.
+
+use arrow::array::ArrayRef;
+use lineside_model::{Result, Timestamp};
+
+use super::WindowAggregate;
+use crate::operator::HandedOver;
+use crate::window::slice::{Renumbered, Slice};
+
+/// Slices on their way to the copy that gathers them.
+#[derive(Debug)]
+struct Handover {
+    /// The keys that occur in them.
+    keys: Vec<ArrayRef>,
+    /// The numbers of those keys in these slices, rising.
+    numbers: Vec<u32>,
+    /// Slices by their start.
+    slices: Vec<(i64, Slice)>,
+    /// For each view, how many rows of its open windows are in them.
+    rows: Vec<u64>,
+}
+
+impl WindowAggregate {
+    /// Closes the windows that the watermark has passed and gives away the slices that are complete by then; nothing as long as no
+    /// window closes.
+    pub(super) fn give_complete(&mut self, watermark: Timestamp) -> Result<Option<HandedOver>> {
+        let watermark = self.behind(watermark);
+        let open = self.layout.views.iter().map(|view| view.windows.first_open(watermark)).collect::<Vec<_>>();
+        if open.iter().zip(&self.views).all(|(open, view)| *open <= view.next()) {
+            return Ok(None);
+        }
+        let (mut slices, mut rows) = (Vec::new(), vec![0; self.views.len()]);
+        while let Some(first) = self.slices.first_entry()
+            && self.layout.cells.at(*first.key()).end <= watermark.micros()
+        {
+            let (start, slice) = first.remove_entry();
+            self.entries -= slice.live();
+            for ((view, planned), rows) in self.views.iter_mut().zip(&self.layout.views).zip(&mut rows) {
+                if view.holds(start, &planned.windows) {
+                    let held = slice.rows().min(view.rows);
+                    view.rows -= held;
+                    *rows += held;
+                }
+            }
+            slices.push((start, slice));
+        }
+        for ((open, view), planned) in open.iter().zip(&mut self.views).zip(&self.layout.views) {
+            if *open > view.next() {
+                view.closed_before(*open, &planned.windows);
+            }
+        }
+        let mut occurs = vec![false; self.keys.len()];
+        slices.iter().flat_map(|(_, slice)| slice.keys()).for_each(|key| occurs[key as usize] = true);
+        let numbers = (0u32..).zip(&occurs).filter(|(_, occurs)| **occurs).map(|(key, _)| key).collect::<Vec<_>>();
+        let keys = self.keys.columns(&numbers)?;
+        self.forget(!slices.is_empty())?;
+        Ok(Some(HandedOver(Box::new(Handover { keys, numbers, slices, rows }))))
+    }
+
+    /// Takes what another copy gave away.
+    pub(super) fn gather(&mut self, part: HandedOver) -> Result<()> {
+        let Handover { keys, numbers, slices, rows } = part.open()?;
+        let mut known = Vec::with_capacity(numbers.len());
+        self.keys.intern(&keys, numbers.len(), &mut known)?;
+        let mut map = vec![0; numbers.last().map_or(0, |last| *last as usize + 1)];
+        for (theirs, ours) in numbers.iter().zip(known) {
+            map[*theirs as usize] = ours;
+        }
+        for (start, part) in &slices {
+            if !self.slices.contains_key(start) {
+                let before = self.slices.range(..start).next_back().map(|(_, slice)| slice);
+                self.slices.insert(*start, Slice::after(before, self.keys.len(), &self.empty));
+            }
+            let Some(slice) = self.slices.get_mut(start) else { continue };
+            let live = slice.live();
+            slice.gather(part, Renumbered { map: &map, known: self.keys.len() })?;
+            self.entries += slice.live() - live;
+            self.views.iter_mut().for_each(|view| view.sliding.touched(*start));
+        }
+        self.views.iter_mut().zip(rows).for_each(|(view, rows)| view.rows += rows);
+        Ok(())
+    }
+}
