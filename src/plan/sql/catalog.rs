@@ -1,7 +1,7 @@
 //! What DataFusion may know while it plans a query: the tables of the pipeline and the functions there are.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -16,12 +16,40 @@ use super::series;
 use super::window_call::WindowFunctions;
 use super::{Table, asof};
 
+/// Functions by every name they have.
+type Functions<F> = BTreeMap<String, Arc<F>>;
+
+/// Each family is built when a query first calls one of it, and then kept for all queries: there are hundreds, and most queries
+/// call none or a few aggregates. Ours come last, so that they are taken where both know a name.
+static SCALARS: LazyLock<Functions<ScalarUDF>> = LazyLock::new(|| {
+    let mut found = Functions::new();
+    for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(asof::functions()) {
+        for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
+            found.insert(name.to_owned(), Arc::clone(&function));
+        }
+    }
+    found
+});
+
+static AGGREGATES: LazyLock<Functions<AggregateUDF>> = LazyLock::new(|| {
+    let mut found = Functions::new();
+    let plant = plant_aggregates().into_iter().map(Arc::new);
+    for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(plant) {
+        for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
+            found.insert(name.to_owned(), Arc::clone(&function));
+        }
+    }
+    found
+});
+
+static OVER: LazyLock<Functions<WindowUDF>> = LazyLock::new(|| {
+    let standard = SessionStateDefaults::default_window_functions().into_iter();
+    standard.chain(series::declarations()).map(|function| (function.name().to_owned(), function)).collect()
+});
+
 /// Tables and functions, as DataFusion asks for them.
 pub(super) struct Catalog<'a> {
     tables: &'a [Table],
-    scalars: BTreeMap<String, Arc<ScalarUDF>>,
-    aggregates: BTreeMap<String, Arc<AggregateUDF>>,
-    over: BTreeMap<String, Arc<WindowUDF>>,
     expressions: Vec<Arc<dyn ExprPlanner>>,
     relations: Vec<Arc<dyn RelationPlanner>>,
     options: ConfigOptions,
@@ -29,29 +57,8 @@ pub(super) struct Catalog<'a> {
 
 impl<'a> Catalog<'a> {
     pub(super) fn new(tables: &'a [Table]) -> Self {
-        let mut scalars = BTreeMap::new();
-        for function in SessionStateDefaults::default_scalar_functions() {
-            for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
-                scalars.insert(name.to_owned(), Arc::clone(&function));
-            }
-        }
-        scalars.extend(asof::functions().map(|function| (function.name().to_owned(), function)));
-        let mut aggregates = BTreeMap::new();
-        let plant = plant_aggregates().into_iter().map(Arc::new);
-        for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(plant) {
-            for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
-                aggregates.insert(name.to_owned(), Arc::clone(&function));
-            }
-        }
-        // Ours come last, so that they are taken where both know a name.
-        let standard = SessionStateDefaults::default_window_functions().into_iter();
-        let over = standard.chain(series::declarations()).map(|function| (function.name().to_owned(), function));
-        let over = over.collect();
         Self {
             tables,
-            scalars,
-            aggregates,
-            over,
             expressions: SessionStateDefaults::default_expr_planners(),
             relations: vec![Arc::new(WindowFunctions)],
             options: options(),
@@ -60,7 +67,7 @@ impl<'a> Catalog<'a> {
 }
 
 /// DataFusion's options for a continuous query: text stays `Utf8`, as sources give it, and errors know their places.
-pub(super) fn options() -> ConfigOptions {
+fn options() -> ConfigOptions {
     let mut options = ConfigOptions::default();
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.collect_spans = true;
@@ -85,7 +92,8 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.scalars.get(name).cloned()
+        // No name is in both families, and a query that only aggregates need not wait for the scalar ones.
+        if AGGREGATES.contains_key(name) { None } else { SCALARS.get(name).cloned() }
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -93,11 +101,11 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        self.aggregates.get(name).cloned()
+        AGGREGATES.get(name).cloned()
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.over.get(name).cloned()
+        OVER.get(name).cloned()
     }
 
     fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
@@ -109,7 +117,7 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.scalars.keys().filter(|name| !name.ends_with("()")).cloned().collect()
+        SCALARS.keys().filter(|name| !name.ends_with("()")).cloned().collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -117,10 +125,21 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        self.aggregates.keys().cloned().collect()
+        AGGREGATES.keys().cloned().collect()
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        self.over.keys().cloned().collect()
+        OVER.keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_that_of_a_scalar_function_and_of_an_aggregate() {
+        let both = SCALARS.keys().filter(|name| AGGREGATES.contains_key(*name)).collect::<Vec<_>>();
+        assert!(both.is_empty(), "{both:?}");
     }
 }

@@ -39,6 +39,7 @@ mod window_call;
 mod window_kind;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::optimizer::Analyzer;
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::Statement;
@@ -155,11 +156,11 @@ pub fn plan_query_with(
     let statement = refuse::one_select(&text)?;
     check_tables(name, &text, &statement, tables)?;
     let catalog = Catalog::new(tables);
-    let options = catalog::options();
+    let options = catalog.options();
     let planner = SqlToRel::new_with_options(&catalog, ParserOptions::from(&options.sql_parser));
     let plan = planner
         .sql_statement_to_plan(statement)
-        .and_then(|plan| Analyzer::new().execute_and_check(plan, &options, |_, _| {}))
+        .and_then(|plan| Analyzer::new().execute_and_check(plan, options, |_, _| {}))
         .map_err(|error| Problems(error.iter().map(|error| text.planning(error)).collect()))?;
     Ok(Lowering::new(&text, tables, wish, united).query(&plan)?)
 }
