@@ -9,6 +9,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use lineside_model::{Error, Reason, Result, Span, Timestamp};
 
+use super::extent::Extents;
 use crate::plan::TimePlan;
 
 /// No reading is later than this, about the year 75,000: beyond, a time is garbage, and the greatest of all means the end.
@@ -38,11 +39,18 @@ impl Guard {
         Self { column, max_ahead: plan.max_ahead.filter(|_| plan.per_key.is_none()) }
     }
 
-    /// The rows that may go on.
-    pub(super) fn pass(&self, rows: RecordBatch, now: Timestamp, aside: &mut Vec<Aside>) -> Result<RecordBatch> {
+    /// The rows that may go on, of which `extents` is then told.
+    pub(super) fn pass(
+        &self,
+        rows: RecordBatch,
+        now: Timestamp,
+        aside: &mut Vec<Aside>,
+        extents: &mut Extents,
+    ) -> Result<RecordBatch> {
         let column = times(&rows, self.column)?;
         let latest = self.max_ahead.map_or(LATEST, |ahead| now + ahead);
-        if column.null_count() == 0 && newest(column.values()) <= latest.0 {
+        extents.measure(column.values());
+        if column.null_count() == 0 && extents.greatest() <= latest.0 {
             return Ok(rows);
         }
         let pick = |wanted: &dyn Fn(Option<i64>) -> bool| column.iter().map(|time| Some(wanted(time))).collect();
@@ -56,7 +64,9 @@ impl Guard {
                 aside.push(Aside { rows, reason, ahead });
             }
         }
-        Ok(filter_record_batch(&rows, &kept)?)
+        let rows = filter_record_batch(&rows, &kept)?;
+        extents.measure(times(&rows, self.column)?.values());
+        Ok(rows)
     }
 }
 
@@ -70,19 +80,6 @@ impl Aside {
         columns.extend(self.rows.columns().iter().cloned());
         Ok(RecordBatch::try_new(SchemaRef::clone(schema), columns)?)
     }
-}
-
-/// The greatest of these times. In lanes that do not wait for one another, and without an early end: this looks at every row of
-/// every source.
-fn newest(times: &[i64]) -> i64 {
-    let mut lanes = [i64::MIN; 8];
-    let (eights, rest) = times.as_chunks::<8>();
-    for eight in eights {
-        for (lane, time) in lanes.iter_mut().zip(eight) {
-            *lane = (*lane).max(*time);
-        }
-    }
-    lanes.iter().chain(rest).fold(i64::MIN, |newest, time| newest.max(*time))
 }
 
 /// The event times of rows.

@@ -10,6 +10,7 @@
 mod ack;
 mod edge;
 mod event_time;
+mod extent;
 mod guard;
 mod intake;
 mod key_time;

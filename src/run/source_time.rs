@@ -9,6 +9,7 @@ use arrow::datatypes::Schema;
 use lineside_model::{Result, Span, Timestamp};
 
 use super::event_time::{EventTime, Piece};
+use super::extent::Extents;
 use super::guard::{Aside, Guard};
 use super::key_time::KeyTime;
 use crate::observe::SensorTime;
@@ -22,6 +23,8 @@ const CLOSE_EVERY: Span = Span::from_secs(1);
 pub(super) struct SourceTime {
     guard: Guard,
     way: Way,
+    /// Those of the rows at hand.
+    extents: Extents,
     idle_after: Option<Span>,
     close_after: Option<Span>,
     idle: bool,
@@ -57,6 +60,7 @@ impl SourceTime {
         Ok(Self {
             guard: Guard::new(column, plan),
             way,
+            extents: Extents::default(),
             idle_after: plan.idle_after,
             close_after: plan.close_after,
             idle: false,
@@ -74,7 +78,7 @@ impl SourceTime {
         pieces: &mut Vec<Piece>,
         aside: &mut Vec<Aside>,
     ) -> Result<()> {
-        let rows = self.guard.pass(rows, now, aside)?;
+        let rows = self.guard.pass(rows, now, aside, &mut self.extents)?;
         if rows.num_rows() == 0 {
             return Ok(());
         }
@@ -83,7 +87,7 @@ impl SourceTime {
             pieces.push(Piece::Watermark(self.watermark()));
         }
         match &mut self.way {
-            Way::Whole(time) => time.cut(rows, pieces)?,
+            Way::Whole(time) => time.cut(rows, &self.extents, pieces)?,
             Way::PerKey(time) => time.cut(&rows, now, pieces, aside)?,
         }
         self.latest_rows = now;
