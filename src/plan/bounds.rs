@@ -4,7 +4,7 @@
 pub const EDGE_MESSAGES: usize = 64;
 
 /// Messages that wait for another worker before a source that hands out batches in turn gives the next to its own.
-pub const AHEAD_MESSAGES: usize = 4;
+pub const AHEAD_MESSAGES: usize = 16;
 
 /// Rows of the smallest batch that is worth the way to another worker's thread.
 pub const TURN_ROWS_LEAST: usize = 1024;
