@@ -23,6 +23,8 @@ use datafusion::sql::unparser::dialect::CustomDialectBuilder;
 use lineside_model::{Reason, Result};
 use lineside_operators::{Emitter, Operator, Port};
 
+use super::compare::faster;
+
 /// What is computed of the rows of one input, compiled.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
@@ -112,7 +114,7 @@ pub(super) fn simplify(expr: &Expr, schema: &DFSchema) -> PlanResult<Expr> {
 }
 
 fn compile(expr: &Expr, schema: &DFSchema) -> PlanResult<Arc<dyn PhysicalExpr>> {
-    create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+    faster(create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
 }
 
 fn uses(expr: &Expr, name: &str) -> bool {

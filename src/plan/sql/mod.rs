@@ -12,6 +12,7 @@ mod aggregate;
 mod aggregate_call;
 mod asof;
 mod catalog;
+mod compare;
 mod expression;
 mod external;
 mod flink;
