@@ -154,6 +154,10 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + C
 /// # Errors
 /// All problems found, with paths relative to `value`.
 pub fn parse_options<T: DeserializeOwned + JsonSchema>(value: &Value) -> Result<T, Problems> {
+    // Only to tell what is wrong, and all of it at once, the schema is needed, which costs more than the reading.
+    if let Ok(options) = serde_path_to_error::deserialize::<_, T>(value) {
+        return Ok(options);
+    }
     let schema = schemars::schema_for!(T).to_value();
     let (value, mut problems, mut missing) = check_names(value.clone(), &schema);
     let options = read::<T>(value, &mut problems, &mut missing);
