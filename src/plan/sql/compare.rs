@@ -128,7 +128,7 @@ fn word(chunk: &[f64; WORD], holds: impl Fn(f64) -> bool) -> Option<u64> {
         word = std::array::from_fn(|lane| word[lane] | if holds(values[lane]) { bit[lane] } else { 0 });
         bit = bit.map(|bit| bit << 4);
         // Zero for a finite value, and from then on NaN for any other.
-        odd = std::array::from_fn(|lane| odd[lane] + (values[lane] - values[lane]));
+        odd = std::array::from_fn(|lane| odd[lane] + values[lane] * 0.0);
     }
     (!odd.iter().sum::<f64>().is_nan()).then(|| word.iter().fold(0, |all, word| all | word))
 }
