@@ -1,12 +1,11 @@
 //! The arithmetic mean of the values: their sum by their number.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float64Array};
+use arrow::array::ArrayRef;
+use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 
 use super::sum::FloatSum;
-use super::{Pair, Partial, Rows, same};
+use super::{Pair, Partial, Picked, Rows, same};
 
 /// Means per slot, kept as sums and counts.
 #[derive(Clone, Debug, Default)]
@@ -43,9 +42,9 @@ impl Partial for Avg {
         Box::new(Self { sums: self.sums.part(slots) })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        let means = self.sums.parts().map(|(sum, count)| (count > 0).then(|| sum / count as f64));
-        Ok(Arc::new(means.collect::<Float64Array>()))
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        let (sums, counts) = self.sums.parts();
+        Ok(picked.numbers::<Float64Type>(|slot| (counts[slot] > 0).then(|| sums[slot] / counts[slot] as f64)))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -1,11 +1,10 @@
 //! How many rows, or how many values that are not null.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::ArrayRef;
+use arrow::datatypes::Int64Type;
 use lineside_model::Result;
 
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Counts per slot.
 #[derive(Clone, Debug, Default)]
@@ -54,8 +53,8 @@ impl Partial for Count {
         Box::new(Self { counts: take_entries(&mut self.counts, slots, &0) })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        Ok(Arc::new(Int64Array::from(self.counts.clone())))
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        Ok(picked.numbers::<Int64Type>(|slot| Some(self.counts[slot])))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

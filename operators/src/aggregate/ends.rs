@@ -3,15 +3,13 @@
 //! First and last go by event time, as for `first_value` and `last_value`; what the signal did between them does not matter.
 //! For a line through all readings use `slope`.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float64Array};
+use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
 use super::path::Point;
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The first and the last reading of a slot.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -105,9 +103,9 @@ impl Partial for Change {
         Box::new(Self { per_second: self.per_second, ends: take_entries(&mut self.ends, slots, &None) })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        let result = |ends: &Option<Ends>| {
-            let Ends { first, last } = (*ends)?;
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        let result = |slot: usize| {
+            let Ends { first, last } = self.ends[slot]?;
             let delta = last.value - first.value;
             let seconds = first.seconds_to(last);
             match self.per_second {
@@ -115,7 +113,7 @@ impl Partial for Change {
                 true => (seconds > 0.0).then(|| delta / seconds),
             }
         };
-        Ok(Arc::new(self.ends.iter().map(result).collect::<Float64Array>()))
+        Ok(picked.numbers::<Float64Type>(result))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

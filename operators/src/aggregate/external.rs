@@ -15,7 +15,7 @@ use arrow::datatypes::DataType;
 use hashbrown::HashMap;
 use lineside_model::{Error, Result};
 
-use super::{Pair, Partial, Rows, check_slots, same};
+use super::{Pair, Partial, Picked, Rows, check_slots, same};
 use crate::window::keys::{load_columns, save_columns};
 
 /// An aggregate function from elsewhere, over one column of a known type.
@@ -81,13 +81,15 @@ pub(super) struct ExternalPartial {
     /// Reading the state takes it out for a moment. What went wrong where nothing may go wrong is told by the next call.
     groups: RefCell<Result<Box<dyn ExternalGroups>>>,
     numbers: Vec<usize>,
+    /// The results of all slots, once somebody has asked for some, until the state changes.
+    results: RefCell<Option<ArrayRef>>,
 }
 
 impl ExternalPartial {
     /// Nothing yet.
     pub(super) fn new(function: External) -> Self {
         let groups = RefCell::new(function.0.groups());
-        Self { function, slots: 0, groups, numbers: Vec::new() }
+        Self { function, slots: 0, groups, numbers: Vec::new(), results: RefCell::default() }
     }
 
     /// With this state, a row for each slot.
@@ -113,6 +115,7 @@ impl ExternalPartial {
 
     fn merge_state(&mut self, state: &[ArrayRef], slots: &[u32]) -> Result<()> {
         let slots = slots.iter().map(|slot| *slot as usize).collect::<Vec<_>>();
+        *self.results.get_mut() = None;
         let mut groups = self.taken()?;
         groups.merge(state, &slots, self.slots)?;
         self.groups = RefCell::new(Ok(groups));
@@ -168,10 +171,14 @@ impl Partial for ExternalPartial {
     }
 
     fn resize(&mut self, slots: usize) {
+        if slots != self.slots {
+            *self.results.get_mut() = None;
+        }
         self.slots = slots;
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        *self.results.get_mut() = None;
         let values = rows.column()?.slice(rows.start, rows.slots.len());
         self.numbers.clear();
         self.numbers.extend(rows.slots.iter().map(|slot| *slot as usize));
@@ -207,8 +214,14 @@ impl Partial for ExternalPartial {
         Box::new(Self::with(&self.function, taken, slots.len()))
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        Self::with(&self.function, self.state(), self.slots).taken()?.into_results(self.slots)
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        if let Some(results) = &*self.results.borrow() {
+            return picked.rows_of(results);
+        }
+        let results = Self::with(&self.function, self.state(), self.slots).taken()?.into_results(self.slots)?;
+        let picked = picked.rows_of(&results);
+        *self.results.borrow_mut() = Some(results);
+        picked
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use lineside_model::{Error, Result};
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The least value.
 pub(super) fn least(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -106,8 +106,8 @@ impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
         })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        Ok(K::emit(self.best.iter().zip(&self.present).map(|(value, present)| present.then_some(value))))
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        Ok(K::emit(picked, |slot| self.present[slot].then(|| &self.best[slot])))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

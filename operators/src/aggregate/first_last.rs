@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 use lineside_model::{Error, Result};
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The value with the earliest event time.
 pub(super) fn first(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -116,8 +116,8 @@ impl<K: Kept, const LAST: bool> Partial for Edge<K, LAST> {
         })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        Ok(K::emit(self.values.iter().zip(&self.present).map(|(value, present)| present.then_some(value))))
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        Ok(K::emit(picked, |slot| self.present[slot].then(|| &self.values[slot])))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -22,6 +22,7 @@ mod function;
 mod pairs;
 mod path;
 mod percentile;
+mod picked;
 mod range;
 mod rows;
 mod share;
@@ -48,6 +49,7 @@ pub use external::{External, ExternalAggregate, ExternalGroups};
 pub use function::{AggregateFunction, result_type};
 pub(crate) use function::{keeps, update_type};
 pub use pairs::PairStatistic;
+pub(crate) use picked::Picked;
 pub(crate) use rows::Rows;
 pub(crate) use share::{Shared, Statistic};
 
@@ -120,7 +122,7 @@ pub(crate) trait Partial: Any + Send + Debug {
     fn update(&mut self, rows: &Rows<'_>) -> Result<()>;
 
     /// Takes the slots of `other` (of the same kind, over another stretch of time): its slot `i` goes into slot `map[i]`. A slot
-    /// without rows may go anywhere and changes nothing there.
+    /// without rows may go anywhere and changes nothing there; an empty one becomes what goes into it, to the last bit.
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()>;
 
     /// Takes slots of its own: for each pair in order, slot `from` (of a later stretch of time) into slot `into`. `from` stays.
@@ -134,13 +136,13 @@ pub(crate) trait Partial: Any + Send + Debug {
         self.merge(other, map)
     }
 
-    /// The results of all slots, in their order.
-    fn emit(&self) -> Result<ArrayRef>;
+    /// The results of these slots.
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef>;
 
     /// One of several results that can be read off the partial.
-    fn emit_statistic(&self, statistic: Statistic) -> Result<ArrayRef> {
+    fn emit_statistic(&self, statistic: Statistic, picked: &Picked<'_>) -> Result<ArrayRef> {
         debug_assert_eq!(statistic, Statistic::Whole, "it has one result");
-        self.emit()
+        self.emit(picked)
     }
 
     /// Whether the partial is as large as the readings themselves, so that keeping merged copies of it does not pay.

@@ -4,14 +4,12 @@
 //! Kept as means and sums of products of distances from them, by the methods that `stddev` uses for one quantity. Sums of
 //! plain products would lose all digits where the spreads are small beside the means.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, UInt64Array};
-use arrow::datatypes::Float64Type;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{Float64Type, UInt64Type};
 use lineside_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Moments of pairs.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -216,12 +214,12 @@ impl Partial for Paired {
         Box::new(Self { statistic: self.statistic, pairs })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
         Ok(match self.statistic {
             PairStatistic::RegrCount => {
-                Arc::new(UInt64Array::from_iter_values(self.pairs.iter().map(|p| p.count as u64)))
+                picked.numbers::<UInt64Type>(|slot| Some(self.pairs[slot].count as u64))
             }
-            statistic => Arc::new(self.pairs.iter().map(|pairs| statistic.of(pairs)).collect::<Float64Array>()),
+            statistic => picked.numbers::<Float64Type>(|slot| statistic.of(&self.pairs[slot])),
         })
     }
 

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Float64Array};
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// All values per slot.
 #[derive(Clone, Debug)]
@@ -64,13 +64,13 @@ impl Partial for Percentile {
         Box::new(Self { fraction: self.fraction, values: take_entries(&mut self.values, slots, &Vec::new()) })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
         let mut scratch = Vec::new();
-        let at = |values: &Vec<f64>| {
-            scratch.clone_from(values);
+        let at = |slot: usize| {
+            scratch.clone_from(&self.values[slot]);
             interpolate(&mut scratch, self.fraction)
         };
-        Ok(Arc::new(self.values.iter().map(at).collect::<Float64Array>()))
+        Ok(Arc::new(picked.collect::<_, Float64Array>(at)))
     }
 
     fn is_holistic(&self) -> bool {

@@ -1,13 +1,11 @@
 //! How far apart the least and the greatest value of a window are: the height of the band a signal moved in.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float64Array};
+use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 
 use super::values::{Float, Kept};
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The least and the greatest value per slot; NaN is greater than all others.
 #[derive(Clone, Debug, Default)]
@@ -73,10 +71,10 @@ impl Partial for ValueRange {
         Box::new(Self { bounds: take_entries(&mut self.bounds, slots, &None) })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
         // Two equal infinities are no distance apart.
         let range = |(low, high): (f64, f64)| if low == high { 0.0 } else { high - low };
-        Ok(Arc::new(self.bounds.iter().map(|bounds| bounds.map(range)).collect::<Float64Array>()))
+        Ok(picked.numbers::<Float64Type>(|slot| self.bounds[slot].map(range)))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -4,14 +4,12 @@
 //! Golub and LeVeque's (1979). A sum of squares would lose all digits where the spread is small beside the mean, as in a
 //! temperature of 1000 ± 0.001.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float64Array};
+use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Moments of the values of one slot.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -123,12 +121,11 @@ impl Partial for Stddev {
         Box::new(Self { moments, ..*self })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        let spread = |moments: &Moments| match self.squared {
-            true => moments.variance(self.less),
-            false => moments.deviation(self.less),
-        };
-        Ok(Arc::new(self.moments.iter().map(spread).collect::<Float64Array>()))
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        Ok(picked.numbers::<Float64Type>(|slot| match self.squared {
+            true => self.moments[slot].variance(self.less),
+            false => self.moments[slot].deviation(self.less),
+        }))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

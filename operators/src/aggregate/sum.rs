@@ -4,13 +4,11 @@
 //! rather than a wrong number. Floats are added one by one in the order of arrival within a slice, so that the result does
 //! not depend on how the input is cut into batches.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float64Array, Int64Array, UInt64Array};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 use lineside_model::Result;
 
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Sums of floats per slot, and how many values each has.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +19,8 @@ pub(super) struct FloatSum {
 
 impl FloatSum {
     /// Sums and counts, slot by slot.
-    pub(super) fn parts(&self) -> impl Iterator<Item = (f64, u64)> {
-        self.sums.iter().copied().zip(self.counts.iter().copied())
+    pub(super) fn parts(&self) -> (&[f64], &[u64]) {
+        (&self.sums, &self.counts)
     }
 
     /// Moves slots out, see [`Partial::take`].
@@ -55,7 +53,8 @@ impl Partial for FloatSum {
     }
 
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
-        for ((sum, count), slot) in same::<Self>(other)?.parts().zip(map) {
+        let (sums, counts) = same::<Self>(other)?.parts();
+        for ((sum, count), slot) in sums.iter().zip(counts).zip(map) {
             self.sums[*slot as usize] += sum;
             self.counts[*slot as usize] += count;
         }
@@ -76,8 +75,9 @@ impl Partial for FloatSum {
         Box::new(self.part(slots))
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        Ok(Arc::new(self.parts().map(|(sum, count)| (count > 0).then_some(sum)).collect::<Float64Array>()))
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        let (sums, counts) = self.parts();
+        Ok(picked.numbers::<Float64Type>(|slot| (counts[slot] > 0).then_some(sums[slot])))
     }
 
     fn save(&self) -> Result<Vec<u8>> {
@@ -167,12 +167,12 @@ impl Partial for IntegerSum {
         })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        let sums = self.sums.iter().zip(&self.present).map(|(sum, present)| present.then_some(*sum));
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        let sum = |slot: usize| self.present[slot].then(|| self.sums[slot]);
         Ok(if self.signed {
-            Arc::new(sums.map(|sum| sum.and_then(|sum| i64::try_from(sum).ok())).collect::<Int64Array>())
+            picked.numbers::<Int64Type>(|slot| sum(slot).and_then(|sum| i64::try_from(sum).ok()))
         } else {
-            Arc::new(sums.map(|sum| sum.and_then(|sum| u64::try_from(sum).ok())).collect::<UInt64Array>())
+            picked.numbers::<UInt64Type>(|slot| sum(slot).and_then(|sum| u64::try_from(sum).ok()))
         })
     }
 

@@ -6,14 +6,12 @@
 //! Extremes are kept as integers that have the order of the floats: then the least and the greatest are found without a branch,
 //! and NaN, of whatever sign, is greater than all others by its number alone. Minus zero counts as less than zero.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array};
-use arrow::datatypes::Float64Type;
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{Float64Type, Int64Type};
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Pair, Partial, Rows, Statistic, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, Statistic, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// What is known of the values of one slot.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -57,24 +55,28 @@ fn value_at(place: i64) -> f64 {
     f64::from_bits((place ^ (place >> 63).cast_unsigned().wrapping_shr(1).cast_signed()).cast_unsigned())
 }
 
-/// Numbers per slot, and how many rows had no value.
+/// Numbers per slot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Summary {
     numbers: Vec<Numbers>,
+    /// How many rows had no value; empty as long as all have one, as nearly always.
     nulls: Vec<u64>,
 }
 
 impl Summary {
-    fn floats(&self, of: impl Fn(&Numbers) -> f64) -> ArrayRef {
-        if self.numbers.iter().all(|n| n.values > 0) {
-            return Arc::new(self.numbers.iter().map(of).collect::<Vec<_>>().into_iter().collect::<Float64Array>());
-        }
-        Arc::new(self.numbers.iter().map(|n| (n.values > 0).then(|| of(n))).collect::<Float64Array>())
+    fn floats(&self, picked: &Picked<'_>, of: impl Fn(&Numbers) -> f64) -> ArrayRef {
+        let numbers = self.numbers.as_slice();
+        picked.numbers::<Float64Type>(|slot| (numbers[slot].values > 0).then(|| of(&numbers[slot])))
     }
 
-    fn counts(&self, of: impl Fn(&Numbers, u64) -> u64) -> ArrayRef {
-        let count = |(numbers, nulls): (&Numbers, &u64)| i64::try_from(of(numbers, *nulls)).unwrap_or(i64::MAX);
-        Arc::new(Int64Array::from_iter_values(self.numbers.iter().zip(&self.nulls).map(count)))
+    fn counts(&self, picked: &Picked<'_>, of: impl Fn(usize) -> u64) -> ArrayRef {
+        picked.numbers::<Int64Type>(|slot| Some(i64::try_from(of(slot)).unwrap_or(i64::MAX)))
+    }
+
+    /// How many rows had no value, with a place for each slot.
+    fn nulls(&mut self) -> &mut [u64] {
+        grow(&mut self.nulls, self.numbers.len(), 0);
+        &mut self.nulls
     }
 }
 
@@ -89,7 +91,9 @@ impl Partial for Summary {
 
     fn resize(&mut self, slots: usize) {
         grow(&mut self.numbers, slots, Numbers::NONE);
-        grow(&mut self.nulls, slots, 0);
+        if !self.nulls.is_empty() {
+            grow(&mut self.nulls, slots, 0);
+        }
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
@@ -97,8 +101,9 @@ impl Partial for Summary {
         let numbers = self.numbers.as_mut_slice();
         rows.each(column, |slot, _, value| numbers[slot].add(value));
         if let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) {
+            let counts = self.nulls();
             for (_, slot) in (rows.start..).zip(rows.slots).filter(|(row, _)| nulls.is_null(*row)) {
-                self.nulls[*slot as usize] += 1;
+                counts[*slot as usize] += 1;
             }
         }
         Ok(())
@@ -106,10 +111,13 @@ impl Partial for Summary {
 
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
         let other = same::<Self>(other)?;
-        for ((numbers, nulls), slot) in other.numbers.iter().zip(&other.nulls).zip(map) {
-            let slot = *slot as usize;
-            self.numbers[slot].merge(numbers);
-            self.nulls[slot] = self.nulls[slot].saturating_add(*nulls);
+        let mine = self.numbers.as_mut_slice();
+        other.numbers.iter().zip(map).for_each(|(numbers, slot)| mine[*slot as usize].merge(numbers));
+        if !other.nulls.is_empty() {
+            let mine = self.nulls();
+            for (nulls, slot) in other.nulls.iter().zip(map).filter(|(nulls, _)| **nulls > 0) {
+                mine[*slot as usize] = mine[*slot as usize].saturating_add(*nulls);
+            }
         }
         Ok(())
     }
@@ -118,8 +126,10 @@ impl Partial for Summary {
         for pair in pairs {
             let (from, into) = pair.of(&mut self.numbers)?;
             into.merge(from);
-            let (from, into) = pair.of(&mut self.nulls)?;
-            *into = into.saturating_add(*from);
+            if !self.nulls.is_empty() {
+                let (from, into) = pair.of(&mut self.nulls)?;
+                *into = into.saturating_add(*from);
+            }
         }
         Ok(())
     }
@@ -127,32 +137,42 @@ impl Partial for Summary {
     fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
         Box::new(Self {
             numbers: take_entries(&mut self.numbers, slots, &Numbers::NONE),
-            nulls: take_entries(&mut self.nulls, slots, &0),
+            nulls: if self.nulls.is_empty() { Vec::new() } else { take_entries(&mut self.nulls, slots, &0) },
         })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        self.emit_statistic(Statistic::Count)
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        self.emit_statistic(Statistic::Count, picked)
     }
 
-    fn emit_statistic(&self, statistic: Statistic) -> Result<ArrayRef> {
+    fn emit_statistic(&self, statistic: Statistic, picked: &Picked<'_>) -> Result<ArrayRef> {
+        let (numbers, nulls) = (self.numbers.as_slice(), self.nulls.as_slice());
         Ok(match statistic {
-            Statistic::Rows => self.counts(|numbers, nulls| numbers.values.saturating_add(nulls)),
-            Statistic::Whole | Statistic::Count => self.counts(|numbers, _| numbers.values),
-            Statistic::Sum => self.floats(|numbers| numbers.sum),
-            Statistic::Mean => self.floats(|numbers| numbers.sum / numbers.values as f64),
-            Statistic::Least => self.floats(|numbers| value_at(numbers.least)),
-            Statistic::Greatest => self.floats(|numbers| value_at(numbers.greatest)),
+            Statistic::Rows if !nulls.is_empty() => {
+                self.counts(picked, |slot| numbers[slot].values.saturating_add(nulls[slot]))
+            }
+            Statistic::Rows | Statistic::Whole | Statistic::Count => self.counts(picked, |slot| numbers[slot].values),
+            Statistic::Sum => self.floats(picked, |numbers| numbers.sum),
+            Statistic::Mean => self.floats(picked, |numbers| numbers.sum / numbers.values as f64),
+            Statistic::Least => self.floats(picked, |numbers| value_at(numbers.least)),
+            Statistic::Greatest => self.floats(picked, |numbers| value_at(numbers.greatest)),
         })
     }
 
     fn save(&self) -> Result<Vec<u8>> {
-        to_bytes(&(&self.numbers, &self.nulls))
+        match self.nulls.is_empty() {
+            true => to_bytes(&(&self.numbers, vec![0u64; self.numbers.len()])),
+            false => to_bytes(&(&self.numbers, &self.nulls)),
+        }
     }
 
     fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
         (self.numbers, self.nulls) = from_bytes(bytes)?;
-        check_slots([self.numbers.len(), self.nulls.len()], slots)
+        check_slots([self.numbers.len(), self.nulls.len()], slots)?;
+        if self.nulls.iter().all(|nulls| *nulls == 0) {
+            self.nulls = Vec::new();
+        }
+        Ok(())
     }
 }
 
@@ -170,13 +190,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_takes_at_most_50_bytes_however_slots_were_added() {
+    fn a_slot_takes_at_most_40_bytes_however_slots_were_added() {
         let mut summary = Summary::default();
         for slots in (0..100_000).step_by(777) {
             summary.resize(slots);
         }
         let bytes = summary.numbers.capacity() * size_of::<Numbers>() + summary.nulls.capacity() * size_of::<u64>();
-        assert!(bytes <= 50 * summary.numbers.len(), "{bytes} bytes for {} slots", summary.numbers.len());
+        assert!(bytes <= 40 * summary.numbers.len(), "{bytes} bytes for {} slots", summary.numbers.len());
     }
 
     #[test]

@@ -8,17 +8,16 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
-use arrow::datatypes::DataType;
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashMap;
 use lineside_model::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// A tally whose result is how many different values there are.
 pub(super) fn distinct(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -166,17 +165,16 @@ impl<K: Counted, const MODE: bool> Partial for Tally<K, MODE> {
         Box::new(Self { slots: take_entries(&mut self.slots, slots, &HashMap::new()), kind: PhantomData })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
         if !MODE {
-            let numbers = self.slots.iter().map(|values| i64::try_from(values.len()).unwrap_or(i64::MAX));
-            return Ok(Arc::new(Int64Array::from_iter_values(numbers)));
+            return Ok(picked.numbers::<Int64Type>(|slot| i64::try_from(self.slots[slot].len()).ok()));
         }
         let most = |values: &HashMap<K::Key, u64>| {
             let most = values.iter().max_by(|one, other| one.1.cmp(other.1).then_with(|| other.0.cmp(one.0)));
             most.map(|(value, _)| K::value(value))
         };
-        let modes = self.slots.iter().map(most).collect::<Vec<_>>();
-        Ok(K::emit(modes.iter().map(Option::as_ref)))
+        let modes = picked.collect::<_, Vec<_>>(|slot| most(&self.slots[slot]));
+        Ok(K::emit(&Picked::Run(0..modes.len()), |n| modes[n].as_ref()))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -17,7 +17,7 @@ use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
 use super::percentile::{ascending, interpolate};
-use super::{Pair, Partial, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Upper bound of the number of means: the δ of the paper.
 const MEANS: f64 = 100.0;
@@ -52,6 +52,10 @@ impl Digest {
     }
 
     fn merge(&mut self, other: &Self) {
+        if self.means.is_empty() && self.waiting.is_empty() {
+            self.clone_from(other);
+            return;
+        }
         if !other.means.is_empty() {
             self.compress(&other.means);
             self.least = self.least.min(other.least);
@@ -178,8 +182,8 @@ impl Partial for ApproxPercentile {
         Box::new(Self { fraction: self.fraction, digests })
     }
 
-    fn emit(&self) -> Result<ArrayRef> {
-        Ok(Arc::new(self.digests.iter().map(|digest| digest.at(self.fraction)).collect::<Float64Array>()))
+    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+        Ok(Arc::new(picked.collect::<_, Float64Array>(|slot| self.digests[slot].at(self.fraction))))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -6,13 +6,13 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StringArray, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use lineside_model::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Rows;
+use super::{Picked, Rows};
 
 /// Whether values of this type have an order that is kept here.
 pub(crate) fn is_ordered(data_type: &DataType) -> bool {
@@ -49,12 +49,12 @@ pub(crate) trait Kept: 'static + Send + Debug + Clone {
     fn see(kept: &Self::Value) -> Self::Seen<'_>;
     /// Whether one value comes strictly before another.
     fn before(one: Self::Seen<'_>, other: Self::Seen<'_>) -> bool;
-    /// Kept values as a column.
-    fn emit<'a>(values: impl Iterator<Item = Option<&'a Self::Value>>) -> ArrayRef;
+    /// The kept values of these slots as a column.
+    fn emit<'a>(picked: &Picked<'_>, value: impl Fn(usize) -> Option<&'a Self::Value>) -> ArrayRef;
 }
 
 macro_rules! numbers {
-    ($($(#[doc = $doc:literal])* $name:ident: $native:ty, $kind:ty, $array:ty, $before:expr;)*) => {$(
+    ($($(#[doc = $doc:literal])* $name:ident: $native:ty, $kind:ty, $before:expr;)*) => {$(
         $(#[doc = $doc])*
         #[derive(Clone, Debug)]
         pub(crate) struct $name;
@@ -81,8 +81,8 @@ macro_rules! numbers {
                 let before: fn($native, $native) -> bool = $before;
                 before(one, other)
             }
-            fn emit<'a>(values: impl Iterator<Item = Option<&'a $native>>) -> ArrayRef {
-                Arc::new(values.map(|value| value.copied()).collect::<$array>())
+            fn emit<'a>(picked: &Picked<'_>, value: impl Fn(usize) -> Option<&'a $native>) -> ArrayRef {
+                picked.numbers::<$kind>(|slot| value(slot).copied())
             }
         }
     )*};
@@ -90,11 +90,11 @@ macro_rules! numbers {
 
 numbers! {
     /// Integers, and all that are integers inside.
-    Signed: i64, Int64Type, Int64Array, |one, other| one < other;
+    Signed: i64, Int64Type, |one, other| one < other;
     /// Unsigned integers and booleans.
-    Unsigned: u64, UInt64Type, UInt64Array, |one, other| one < other;
+    Unsigned: u64, UInt64Type, |one, other| one < other;
     /// Floats; NaN, of whatever sign, is greater than all others.
-    Float: f64, Float64Type, Float64Array, |one, other| one < other || (other.is_nan() && !one.is_nan());
+    Float: f64, Float64Type, |one, other| one < other || (other.is_nan() && !one.is_nan());
 }
 
 /// Text, ordered by its bytes.
@@ -122,7 +122,7 @@ impl Kept for Text {
     fn before(one: &str, other: &str) -> bool {
         one < other
     }
-    fn emit<'a>(values: impl Iterator<Item = Option<&'a String>>) -> ArrayRef {
-        Arc::new(values.collect::<StringArray>())
+    fn emit<'a>(picked: &Picked<'_>, value: impl Fn(usize) -> Option<&'a String>) -> ArrayRef {
+        Arc::new(picked.collect::<_, StringArray>(value))
     }
 }

@@ -166,31 +166,28 @@ impl WindowAggregate {
         let planned = &self.layout.views[n];
         let windows = &planned.windows;
         let merged = Merged { windows, like: &self.empty, wanted: &planned.wanted };
-        let mut closed = Output::of_view(n, planned);
+        let mut closed = Output::of_view(n, planned, self.keys.as_ref(), out);
         while let Some(window) = view.next_with_rows(&self.slices, windows)
             && window < open
         {
             let bounds = windows.bounds(window);
             let mut inside = self.slices.range(bounds.clone()).map(|(_, slice)| slice);
             match (inside.next(), inside.next()) {
-                (Some(only), None) => closed.push(window, only, planned)?,
+                (Some(only), None) => closed.push(window, &only.whole(), planned)?,
                 _ if windows.overlap() => {
                     closed.push(window, &view.sliding.window(&self.slices, bounds, merged)?, planned)?;
                 }
                 _ => {
                     let slices = self.slices.range(bounds).map(|(_, slice)| slice);
-                    closed.push(window, &merged.fold(slices, Part::Whole)?, planned)?;
+                    closed.push(window, &merged.fold(slices, Part::Whole)?.whole(), planned)?;
                 }
             }
             view.closed_before(window + 1, windows);
-            if closed.is_full() {
-                closed.flush(self.keys.as_ref(), out)?;
-            }
         }
         if open > view.next() {
             view.closed_before(open, windows);
         }
-        closed.flush(self.keys.as_ref(), out)
+        closed.flush()
     }
 
     /// Rids the slices from `left` on of what only the closed windows of a view needed: those that no other view needs are

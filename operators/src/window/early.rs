@@ -24,7 +24,7 @@ use super::aggregate::WindowAggregate;
 use super::layout::Layout;
 use super::output::Output;
 use super::runs::{Place, Run};
-use super::slice::Part;
+use super::slice::{Part, Whole};
 use super::sliding::{Merged, Sliding};
 use super::view::{View, ViewState};
 use super::{WindowQuery, WindowSpec, plan};
@@ -158,18 +158,18 @@ impl EarlyAggregate {
         let of_slice = |slice: &i64| windows.first(*slice).max(self.inner.view().next())..=windows.last(*slice);
         let open = self.changed.keys().flat_map(of_slice).filter(|window| *window < upto).collect::<BTreeSet<_>>();
         let merged = Merged { windows, like: self.inner.empty(), wanted: &planned.wanted };
-        let mut rows = Output::of_view(0, planned);
+        let mut rows = Output::of_view(0, planned, self.inner.interned(), out);
         for window in open {
             let bounds = windows.bounds(window);
             let changed = self.changed.range(bounds.clone()).map(|(_, changed)| changed).collect::<Vec<_>>();
             let has_changed = |id: u32| changed.iter().any(|changed| changed.get(id as usize) == Some(&true));
             let slices = self.inner.slices().range(bounds).map(|(_, slice)| slice);
-            rows.push_some(window, &merged.fold(slices, Part::Whole)?, planned, has_changed)?;
-            if rows.is_full() {
-                rows.flush(self.inner.interned(), out)?;
-            }
+            let merge = merged.fold(slices, Part::Whole)?;
+            let Whole { rising, partials } = merge.whole();
+            let rising = rising.only(|key, _| has_changed(key));
+            rows.push(window, &Whole { rising, partials }, planned)?;
         }
-        rows.flush(self.inner.interned(), out)?;
+        rows.flush()?;
         self.changed.clear();
         Ok(())
     }

@@ -25,6 +25,7 @@ mod shifts;
 mod slice;
 mod sliding;
 mod slots;
+mod stack;
 mod view;
 
 use std::sync::Arc;

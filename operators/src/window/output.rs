@@ -1,140 +1,148 @@
-//! Closed windows on their way out, many small ones in one batch.
+//! Closed windows on their way out. Small ones share a batch, large ones are put out in pieces of one: results are read off the
+//! partials into columns that are as long as the batch, so that a window of a million groups takes no more room than one of a thousand.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringBuilder, TimestampMicrosecondArray};
-use arrow::compute::{cast, concat, filter};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondArray};
+use arrow::compute::{cast, concat};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use lineside_model::Result;
 
 use super::keys::Keys;
 use super::layout::ViewLayout;
-use super::slice::Slice;
+use super::slice::Whole;
 use crate::Emitter;
+use crate::aggregate::{Partial, Picked, Statistic};
 
 /// The most rows of a batch.
 const BATCH_ROWS: usize = 8192;
 
 /// Rows of closed windows that were not put out yet.
-#[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct Output<'a> {
     schema: SchemaRef,
+    /// What is put out for each window and key.
+    results: &'a [(usize, Statistic)],
+    keys: &'a dyn Keys,
+    out: &'a mut dyn Emitter,
     /// Which output of the operator.
     number: usize,
     batch_rows: usize,
-    starts: Vec<i64>,
-    ends: Vec<i64>,
+    /// Bounds of windows, each with how many rows it has here.
+    windows: Vec<(Range<i64>, usize)>,
     /// Names of the windows, if they have any.
     names: Option<StringBuilder>,
     ids: Vec<u32>,
-    aggregates: Vec<Vec<ArrayRef>>,
+    /// Each result, in pieces.
+    columns: Vec<Vec<ArrayRef>>,
 }
 
-impl Output {
+impl<'a> Output<'a> {
     /// Nothing yet.
-    pub(super) fn new(schema: SchemaRef, aggregates: usize) -> Self {
+    pub(super) fn new(
+        schema: &SchemaRef,
+        results: &'a [(usize, Statistic)],
+        keys: &'a dyn Keys,
+        out: &'a mut dyn Emitter,
+    ) -> Self {
         let batch_rows = schema.fields().iter().map(|field| distinct_limit(field.data_type())).min();
         Self {
-            schema,
+            schema: SchemaRef::clone(schema),
+            results,
+            keys,
+            out,
             number: 0,
             batch_rows: batch_rows.unwrap_or(BATCH_ROWS).min(BATCH_ROWS),
-            starts: Vec::new(),
-            ends: Vec::new(),
+            windows: Vec::new(),
             names: None,
             ids: Vec::new(),
-            aggregates: vec![Vec::new(); aggregates],
+            columns: vec![Vec::new(); results.len()],
         }
     }
 
     /// Nothing yet of a view, by the output of this number.
-    pub(super) fn of_view(number: usize, view: &ViewLayout) -> Self {
+    pub(super) fn of_view(number: usize, view: &'a ViewLayout, keys: &'a dyn Keys, out: &'a mut dyn Emitter) -> Self {
         let names = view.named.then(StringBuilder::new);
-        Self { number, names, ..Self::new(SchemaRef::clone(&view.output), view.results.len()) }
+        Self { number, names, ..Self::new(&view.output, &view.results, keys, out) }
     }
 
     /// Adds a closed window of a view.
-    pub(super) fn push(&mut self, window: i64, slice: &Slice, view: &ViewLayout) -> Result<()> {
-        let (keys, columns) = slice.emit(&view.results)?;
-        self.add(window, &keys, columns, view);
-        Ok(())
-    }
-
-    /// Adds those groups of a window whose number is wanted.
-    pub(super) fn push_some(
-        &mut self,
-        window: i64,
-        slice: &Slice,
-        view: &ViewLayout,
-        wanted: impl Fn(u32) -> bool,
-    ) -> Result<()> {
-        let (keys, columns) = slice.emit(&view.results)?;
-        let mask = keys.iter().map(|key| Some(wanted(*key))).collect::<BooleanArray>();
-        let columns = columns.iter().map(|column| filter(column, &mask)).collect::<std::result::Result<_, _>>()?;
-        let keys = keys.into_iter().filter(|key| wanted(*key)).collect::<Vec<_>>();
-        self.add(window, &keys, columns, view);
-        Ok(())
-    }
-
-    fn add(&mut self, window: i64, keys: &[u32], columns: Vec<ArrayRef>, view: &ViewLayout) {
+    pub(super) fn push(&mut self, window: i64, whole: &Whole<'_>, view: &ViewLayout) -> Result<()> {
         let bounds = view.windows.bounds(window);
-        self.ids.extend_from_slice(keys);
-        self.starts.resize(self.ids.len(), bounds.start);
-        self.ends.resize(self.ids.len(), bounds.end);
-        if let Some(names) = &mut self.names {
-            let name = view.windows.name(window).unwrap_or_default();
-            keys.iter().for_each(|_| names.append_value(name));
+        let rows = whole.rising.len();
+        let mut from = 0;
+        while from < rows {
+            let some = from..rows.min(from + self.room());
+            from = some.end;
+            self.ids.extend_from_slice(whole.rising.keys(some.clone()));
+            self.windows.push((bounds.clone(), some.len()));
+            if let Some(names) = &mut self.names {
+                let name = view.windows.name(window).unwrap_or_default();
+                some.clone().for_each(|_| names.append_value(name));
+            }
+            self.read(whole.partials, &whole.rising.picked(some))?;
         }
-        for (pieces, column) in self.aggregates.iter_mut().zip(columns) {
-            pieces.push(column);
-        }
+        Ok(())
     }
 
-    /// Adds closed windows of one key each, with their results.
-    pub(super) fn extend(
-        &mut self,
-        windows: impl IntoIterator<Item = (u32, Range<i64>)>,
-        results: impl IntoIterator<Item = ArrayRef>,
-    ) {
-        for (key, bounds) in windows {
-            self.ids.push(key);
-            self.starts.push(bounds.start);
-            self.ends.push(bounds.end);
+    /// Adds closed windows of one key each, whose results are in slots of the same numbers.
+    pub(super) fn push_each(&mut self, windows: &[(u32, Range<i64>)], partials: &[Box<dyn Partial>]) -> Result<()> {
+        let mut from = 0;
+        while from < windows.len() {
+            let some = from..windows.len().min(from + self.room());
+            from = some.end;
+            for (key, bounds) in &windows[some.clone()] {
+                self.ids.push(*key);
+                self.windows.push((bounds.clone(), 1));
+            }
+            self.read(partials, &Picked::Run(some))?;
         }
-        self.aggregates.iter_mut().zip(results).for_each(|(pieces, column)| pieces.push(column));
+        Ok(())
     }
 
-    /// Whether a batch is full.
-    pub(super) fn is_full(&self) -> bool {
-        self.ids.len() >= self.batch_rows
+    /// How many rows the batch can still take, which is never none.
+    fn room(&self) -> usize {
+        self.batch_rows - self.ids.len()
+    }
+
+    /// Adds the results of these slots, and puts out a batch that is full.
+    fn read(&mut self, partials: &[Box<dyn Partial>], picked: &Picked<'_>) -> Result<()> {
+        for (pieces, (partial, statistic)) in self.columns.iter_mut().zip(self.results) {
+            pieces.push(partials[*partial].emit_statistic(*statistic, picked)?);
+        }
+        if self.room() == 0 { self.flush() } else { Ok(()) }
     }
 
     /// Puts everything out.
-    pub(super) fn flush(&mut self, keys: &dyn Keys, out: &mut dyn Emitter) -> Result<()> {
+    pub(super) fn flush(&mut self) -> Result<()> {
         let rows = self.ids.len();
         if rows == 0 {
             return Ok(());
         }
-        let times = |values: &mut Vec<i64>| -> ArrayRef {
-            Arc::new(TimestampMicrosecondArray::from(std::mem::take(values)).with_timezone("UTC"))
+        let times = |edge: fn(&Range<i64>) -> i64| -> ArrayRef {
+            let mut times = Vec::with_capacity(rows);
+            self.windows.iter().for_each(|(bounds, rows)| times.resize(times.len() + rows, edge(bounds)));
+            Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
         };
-        let mut columns = vec![times(&mut self.starts), times(&mut self.ends)];
+        let mut columns = vec![times(|bounds| bounds.start), times(|bounds| bounds.end)];
+        self.windows.clear();
         columns.extend(self.names.as_mut().map(|names| -> ArrayRef { Arc::new(names.finish()) }));
-        columns.extend(keys.columns(&self.ids)?);
+        columns.extend(self.keys.columns(&self.ids)?);
         self.ids.clear();
-        for pieces in &mut self.aggregates {
-            columns.push(concat(&pieces.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?);
+        for pieces in &mut self.columns {
+            columns.push(match pieces.as_slice() {
+                [only] => ArrayRef::clone(only),
+                _ => concat(&pieces.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?,
+            });
             pieces.clear();
         }
-        for start in (0..rows).step_by(self.batch_rows) {
-            let len = self.batch_rows.min(rows - start);
-            let cast = |(column, field): (&ArrayRef, &Arc<arrow::datatypes::Field>)| {
-                cast(&column.slice(start, len), field.data_type())
-            };
-            let columns = columns.iter().zip(self.schema.fields()).map(cast).collect::<std::result::Result<_, _>>()?;
-            out.emit_to(self.number, RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?)?;
-        }
-        Ok(())
+        let as_planned = |(column, field): (ArrayRef, &FieldRef)| match column.data_type() == field.data_type() {
+            true => Ok(column),
+            false => cast(&column, field.data_type()),
+        };
+        let columns = columns.into_iter().zip(self.schema.fields()).map(as_planned);
+        let columns = columns.collect::<std::result::Result<_, _>>()?;
+        self.out.emit_to(self.number, RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?)
     }
 }
 

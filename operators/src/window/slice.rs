@@ -2,14 +2,12 @@
 //!
 //! A key has a number in the whole operator ([`super::keys`]) and, in each slice it occurs in, a slot ([`super::slots`]).
 
-use arrow::array::{ArrayRef, UInt32Array};
-use arrow::compute::take;
 use lineside_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::slots::Renumbered;
-use super::slots::{NONE, Slots};
-use crate::aggregate::{Partial, Rows, Statistic};
+use super::slots::{NONE, Rising, Slots};
+use crate::aggregate::{Partial, Rows};
 
 /// Partials of a stretch of time.
 #[derive(Debug)]
@@ -22,9 +20,17 @@ pub(super) struct Slice {
 /// A slice in a snapshot.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SliceState {
-    rows: u64,
-    keys: Vec<u32>,
-    partials: Vec<Vec<u8>>,
+    pub(super) rows: u64,
+    /// The key of each slot.
+    pub(super) keys: Vec<u32>,
+    pub(super) partials: Vec<Vec<u8>>,
+}
+
+/// What a window has to say: its keys in rising order, and what their results are read off.
+#[derive(Debug)]
+pub(super) struct Whole<'a> {
+    pub(super) rising: Rising<'a>,
+    pub(super) partials: &'a [Box<dyn Partial>],
 }
 
 /// Which aggregates a merge is about.
@@ -38,6 +44,17 @@ pub(super) enum Part {
     Whole,
 }
 
+impl Part {
+    /// Whether it is about this aggregate.
+    pub(super) fn has(self, partial: &dyn Partial) -> bool {
+        match self {
+            Self::Combinable => !partial.is_holistic(),
+            Self::Holistic => partial.is_holistic(),
+            Self::Whole => true,
+        }
+    }
+}
+
 impl Slice {
     /// Nothing yet, for the aggregates of `like`.
     pub(super) fn empty(like: &[Box<dyn Partial>]) -> Self {
@@ -49,16 +66,9 @@ impl Slice {
         Self { slots: Slots::new(before.map(Self::live), known), ..Self::empty(like) }
     }
 
-    /// A copy of the `wanted` aggregates, without the holistic ones.
-    pub(super) fn combinable(&self, wanted: &[bool]) -> Self {
-        let copy = |(partial, wanted): (&dyn Partial, &bool)| {
-            if *wanted && !partial.is_holistic() { partial.copy() } else { self.cleared(partial) }
-        };
-        Self {
-            rows: self.rows,
-            slots: self.slots.clone(),
-            partials: self.partials.iter().map(AsRef::as_ref).zip(wanted).map(copy).collect(),
-        }
+    /// Nothing yet, for these slices to be merged into.
+    pub(super) fn expecting(live: usize, like: &[Box<dyn Partial>]) -> Self {
+        Self { slots: Slots::expecting(live), ..Self::empty(like) }
     }
 
     /// Forgets all but the `wanted` aggregates.
@@ -89,18 +99,19 @@ impl Slice {
         self.slots.keys().iter().copied().filter(|key| *key != NONE)
     }
 
-    /// The keys that occur, rising, and `results` of the aggregates for each: which aggregate, and what of it.
-    pub(super) fn emit(&self, results: &[(usize, Statistic)]) -> Result<(Vec<u32>, Vec<ArrayRef>)> {
-        let (keys, slots) = self.slots.rising();
-        let slots = slots.map(UInt32Array::from);
-        let result = |(partial, statistic): &(usize, Statistic)| {
-            let all = self.partials[*partial].emit_statistic(*statistic)?;
-            match &slots {
-                Some(slots) => Ok(take(&all, slots, None)?),
-                None => Ok(all),
-            }
-        };
-        Ok((keys, results.iter().map(result).collect::<Result<_>>()?))
+    /// The places of its keys.
+    pub(super) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// What is known of each aggregate.
+    pub(super) fn partials(&self) -> &[Box<dyn Partial>] {
+        &self.partials
+    }
+
+    /// All of it, as a window puts it out.
+    pub(super) fn whole(&self) -> Whole<'_> {
+        Whole { rising: self.slots.rising(), partials: &self.partials }
     }
 
     /// Takes rows: finds the slots of their keys and hands each aggregate its column through `rows_of(aggregate, slots)`.
@@ -129,12 +140,7 @@ impl Slice {
         let Some(map) = self.slots.find_all(&other.slots) else { return Ok(()) };
         for ((mine, other), wanted) in self.partials.iter_mut().zip(&other.partials).zip(wanted) {
             mine.resize(self.slots.keys().len());
-            let in_part = match part {
-                Part::Combinable => !mine.is_holistic(),
-                Part::Holistic => mine.is_holistic(),
-                Part::Whole => true,
-            };
-            if *wanted && in_part {
+            if *wanted && part.has(mine.as_ref()) {
                 mine.merge(other.as_ref(), &map)?;
             }
         }

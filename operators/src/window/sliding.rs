@@ -2,9 +2,10 @@
 //!
 //! Two stacks (Tangwongsan, Hirzel and Schneider 2017): time is parted at a *middle*. For each cell of the windows before it the
 //! front stack holds the merge of the slices in that cell with all that follow up to the middle; behind the middle one running
-//! merge, the back, holds all slices so far. A window is the front entry of its first cell merged with the back. When windows
+//! merge, the back, holds all slices so far. A window is the front merge of its first cell put together with the back. When windows
 //! have passed the middle, it moves to the end of the present window. So each slice is merged twice and each window once,
-//! whatever the overlap and whether or not an aggregate can be subtracted.
+//! whatever the overlap and whether or not an aggregate can be subtracted. Of the front merges only that of the next window is
+//! there as a whole; the others are told by what changes from one to the next ([`super::stack`]).
 //!
 //! The merges are made when a window closes, from the slices as they are then. A row that comes late for some of its
 //! windows changes a slice that may have been merged already: [`Sliding::touched`] forgets just the merges that hold that
@@ -17,18 +18,43 @@ use lineside_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::assign::Windows;
-use super::slice::{Part, Slice, SliceState};
+use super::slice::{Part, Slice, SliceState, Whole};
+use super::slots::{Rising, Slots};
+use super::stack::{Change, Stack};
 use crate::aggregate::Partial;
 
 /// Merged slices of the windows that close next.
 #[derive(Debug)]
 pub(super) struct Sliding {
     middle: i64,
-    /// From the cell before the middle down to the first cell of the next window, each by its start.
-    front: Vec<(i64, Slice)>,
+    /// The places of keys in both stacks.
+    slots: Slots,
+    /// The merge of the slices from the last of `changes` to the middle.
+    front: Option<Stack>,
+    /// What merging each cell changed, from the cell before the middle down to the first cell of the next window.
+    changes: Vec<Change>,
+    /// Merges that hold a slice at or before this are of no use any more.
+    touched: i64,
     /// The merge of slices from the middle to before `back_end`.
-    back: Option<Slice>,
+    back: Option<Stack>,
     back_end: i64,
+    window: Window,
+}
+
+/// What a window is put together in.
+#[derive(Debug, Default)]
+struct Window {
+    partials: Vec<Box<dyn Partial>>,
+    order: Order,
+    /// The numbers from 0 on: each slot of the back goes into the same slot.
+    same: Vec<u32>,
+}
+
+/// Slots by the order of their keys, where they have another one.
+#[derive(Debug, Default)]
+struct Order {
+    slots: Vec<u32>,
+    keys: Vec<u32>,
 }
 
 /// Merges in a snapshot. They are saved and not made anew, since slices may have been put together since: the sums of floats
@@ -53,18 +79,35 @@ pub(super) struct Merged<'a> {
 impl Merged<'_> {
     /// These slices merged in the order of time.
     pub(super) fn fold<'s>(&self, slices: impl Iterator<Item = &'s Slice>, part: Part) -> Result<Slice> {
-        let mut whole = Slice::empty(self.like);
+        let mut slices = slices.peekable();
+        let mut whole = Slice::expecting(slices.peek().map_or(0, |first| first.live()), self.like);
         for slice in slices {
             whole.merge(slice, part, self.wanted)?;
         }
         Ok(whole)
+    }
+
+    /// Which aggregates the stacks hold.
+    fn stacked(&self) -> Vec<bool> {
+        let combinable =
+            |(partial, wanted): (&Box<dyn Partial>, &bool)| *wanted && Part::Combinable.has(partial.as_ref());
+        self.like.iter().zip(self.wanted).map(combinable).collect()
     }
 }
 
 impl Sliding {
     /// Nothing merged, the middle where it was.
     pub(super) fn new(middle: i64) -> Self {
-        Self { middle, front: Vec::new(), back: None, back_end: middle }
+        Self {
+            middle,
+            slots: Slots::default(),
+            front: None,
+            changes: Vec::new(),
+            touched: i64::MIN,
+            back: None,
+            back_end: middle,
+            window: Window::default(),
+        }
     }
 
     /// Where the two stacks meet.
@@ -74,15 +117,11 @@ impl Sliding {
 
     /// Forgets what was merged with slice `slice`, which has changed.
     pub(super) fn touched(&mut self, slice: i64) {
-        if slice >= self.middle {
-            if slice < self.back_end {
-                self.back = None;
-                self.back_end = self.middle;
-            }
-            return;
-        }
-        while self.front.last().is_some_and(|(cell, _)| *cell <= slice) {
-            self.front.pop();
+        if slice < self.middle {
+            self.touched = self.touched.max(slice);
+        } else if slice < self.back_end {
+            self.back = None;
+            self.back_end = self.middle;
         }
     }
 
@@ -92,72 +131,146 @@ impl Sliding {
         slices: &BTreeMap<i64, Slice>,
         window: Range<i64>,
         merged: Merged<'_>,
-    ) -> Result<Slice> {
+    ) -> Result<Whole<'_>> {
         // The middle is behind the window, or the back beyond it, only in a damaged snapshot.
         let damaged = self.middle > window.end || self.back_end < self.middle || self.back_end > window.end;
         if self.middle <= window.start || damaged {
-            *self = Self::new(window.end);
+            let largest = slices.range(window.clone()).map(|(_, slice)| slice.live()).max();
+            let expected = self.slots.live().max(largest.unwrap_or_default());
+            *self = Self { slots: Slots::expecting(expected), ..Self::new(window.end) };
         }
-        while self.front.last().is_some_and(|(cell, _)| *cell < window.start) {
-            self.front.pop();
-        }
-        let mut missing = self.front.last().map_or(self.middle, |(cell, _)| *cell);
-        while let Some((last, _)) = slices.range(window.start..missing).next_back() {
-            let cell = merged.windows.cell(*last).start.max(window.start);
-            let mut whole = match slices.range(cell..missing).next() {
-                Some((first, only)) if first == last => only.combinable(merged.wanted),
-                _ => merged.fold(slices.range(cell..missing).map(|(_, slice)| slice), Part::Combinable)?,
-            };
-            if let Some((_, later)) = self.front.last() {
-                whole.merge(later, Part::Combinable, merged.wanted)?;
+        let stacked = merged.stacked();
+        while let Some(change) = self.changes.pop_if(|change| change.cell < window.start || change.cell <= self.touched)
+        {
+            if let Some(front) = &mut self.front {
+                front.undo(&change)?;
             }
-            self.front.push((cell, whole));
+        }
+        self.touched = i64::MIN;
+        let mut missing = self.changes.last().map_or(self.middle, |change| change.cell);
+        while let Some((last, slice)) = slices.range(window.start..missing).next_back() {
+            let cell = merged.windows.cell(*last).start.max(window.start);
+            let front = self.front.get_or_insert_with(|| Stack::empty(merged.like));
+            let change = match slices.range(cell..missing).next() {
+                Some((first, _)) if first == last => front.put_before(cell, slice, &mut self.slots, &stacked)?,
+                _ => {
+                    let cells = merged.fold(slices.range(cell..missing).map(|(_, slice)| slice), Part::Combinable)?;
+                    front.put_before(cell, &cells, &mut self.slots, &stacked)?
+                }
+            };
+            self.changes.push(change);
             missing = cell;
         }
+        if self.changes.is_empty() {
+            self.front = None;
+        }
         for (_, slice) in slices.range(self.back_end..window.end) {
-            match &mut self.back {
-                Some(back) => back.merge(slice, Part::Combinable, merged.wanted)?,
-                None => self.back = Some(slice.combinable(merged.wanted)),
-            }
+            let back = self.back.get_or_insert_with(|| Stack::empty(merged.like));
+            back.put_behind(slice, &mut self.slots, &stacked)?;
         }
         self.back_end = window.end;
+        self.put_together(slices.range(window).map(|(_, slice)| slice), merged, &stacked)
+    }
 
-        let mut whole = match self.front.last() {
-            Some((_, front)) => front.combinable(merged.wanted),
-            None => Slice::empty(merged.like),
-        };
-        if let Some(back) = &self.back {
-            whole.merge(back, Part::Combinable, merged.wanted)?;
-        }
-        if merged.like.iter().zip(merged.wanted).any(|(partial, wanted)| *wanted && partial.is_holistic()) {
-            for (_, slice) in slices.range(window) {
-                whole.merge(slice, Part::Holistic, merged.wanted)?;
+    /// Front and back together, and what is not kept in them from the slices themselves.
+    fn put_together<'s>(
+        &mut self,
+        slices: impl Iterator<Item = &'s Slice>,
+        merged: Merged<'_>,
+        stacked: &[bool],
+    ) -> Result<Whole<'_>> {
+        let Self { slots, front, back, window: Window { partials: together, order, same }, .. } = self;
+        let places = slots.keys().len();
+        front.iter_mut().chain(back.iter_mut()).for_each(|stack| stack.resize(places));
+        let partials = match (&*front, &*back) {
+            (Some(only), None) | (None, Some(only)) if stacked == merged.wanted => only.partials(),
+            _ => {
+                same.extend(same.len() as u32..places as u32);
+                together.clear();
+                for (n, like) in merged.like.iter().enumerate() {
+                    let mut parts = [&*front, &*back].into_iter().flatten().filter(|_| stacked[n]);
+                    let mut whole = match parts.next() {
+                        Some(stack) => stack.partials()[n].copy(),
+                        None => like.fresh(),
+                    };
+                    whole.resize(places);
+                    for stack in parts {
+                        whole.merge(stack.partials()[n].as_ref(), same)?;
+                    }
+                    together.push(whole);
+                }
+                if stacked != merged.wanted {
+                    for slice in slices {
+                        let Some(map) = slots.find_all(slice.slots()) else { continue };
+                        for (n, whole) in together.iter_mut().enumerate() {
+                            if merged.wanted[n] && !stacked[n] {
+                                whole.merge(slice.partials()[n].as_ref(), &map)?;
+                            }
+                        }
+                    }
+                }
+                together.as_slice()
             }
-        }
-        Ok(whole)
+        };
+        let occur = |slot: usize| {
+            front.as_ref().is_some_and(|stack| stack.has(slot)) || back.as_ref().is_some_and(|stack| stack.has(slot))
+        };
+        let rising = match (slots.is_direct(), (0..places).all(occur)) {
+            (true, true) => Rising::first(slots.keys()),
+            (true, false) => Rising::of_keys((0..places as u32).filter(|slot| occur(*slot as usize)).collect()),
+            (false, all) => {
+                order.update(slots.keys());
+                let order = Rising::of(&order.keys, &order.slots);
+                if all { order } else { order.only(|_, slot| occur(slot as usize)) }
+            }
+        };
+        Ok(Whole { rising, partials })
     }
 
     /// For a snapshot.
     pub(super) fn save(&self) -> Result<SlidingState> {
-        let front = self.front.iter().map(|(cell, slice)| Ok((*cell, slice.save()?))).collect::<Result<_>>()?;
-        let back = self.back.as_ref().map(Slice::save).transpose()?;
+        let mut front = Vec::new();
+        let mut stack = self.front.as_ref().map(Stack::copy);
+        for change in self.changes.iter().rev() {
+            let Some(stack) = &mut stack else { break };
+            if change.cell > self.touched {
+                front.push((change.cell, stack.save(self.slots.keys())?));
+            }
+            stack.undo(change)?;
+        }
+        front.reverse();
+        let back = self.back.as_ref().map(|back| back.save(self.slots.keys())).transpose()?;
         Ok(SlidingState { middle: self.middle, front, back, back_end: self.back_end })
     }
 
     /// From a snapshot, for the aggregates of `like` and `keys` keys.
     pub(super) fn load(state: &SlidingState, like: &[Box<dyn Partial>], keys: usize) -> Result<Self> {
-        let load = |slice: &SliceState| Slice::load(slice, like, keys);
-        let front = state.front.iter().map(|(cell, slice)| Ok((*cell, load(slice)?))).collect::<Result<Vec<_>>>()?;
-        if !front.iter().rev().is_sorted_by_key(|(cell, _)| *cell)
-            || front.first().is_some_and(|(cell, _)| *cell >= state.middle)
-        {
+        let cells = || state.front.iter().map(|(cell, _)| *cell);
+        if !cells().rev().is_sorted() || cells().next().is_some_and(|cell| cell >= state.middle) {
             return Err(Error::data("saved state of a window is damaged: its merges are out of order"));
         }
-        Ok(Self {
-            middle: state.middle,
-            front,
-            back: state.back.as_ref().map(load).transpose()?,
-            back_end: state.back_end,
-        })
+        let mut sliding = Self { back_end: state.back_end, ..Self::new(state.middle) };
+        for (cell, merge) in &state.front {
+            let merge = Slice::load(merge, like, keys)?;
+            let front = sliding.front.get_or_insert_with(|| Stack::empty(like));
+            sliding.changes.push(front.replace(*cell, &merge, &mut sliding.slots)?);
+        }
+        if let Some(merge) = &state.back {
+            let back = sliding.back.insert(Stack::empty(like));
+            back.replace(state.middle, &Slice::load(merge, like, keys)?, &mut sliding.slots)?;
+        }
+        Ok(sliding)
+    }
+}
+
+impl Order {
+    /// Puts slots into the order of their keys. Few are new since the last time, and the sort goes over sorted stretches once.
+    fn update(&mut self, keys: &[u32]) {
+        if self.slots.len() < keys.len() {
+            self.slots.extend(self.slots.len() as u32..keys.len() as u32);
+            self.slots.sort_by_key(|slot| keys[*slot as usize]);
+            self.keys.clear();
+            self.keys.extend(self.slots.iter().map(|slot| keys[*slot as usize]));
+        }
     }
 }

@@ -4,7 +4,12 @@
 //! looked up. A slice in which few of many keys occur holds only those: their places are given in the order of appearance and
 //! looked up, in an array where their numbers lie close together, else in a map, so that such a slice stays small.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use hashbrown::HashMap;
+
+use crate::aggregate::Picked;
 
 /// The key of a slot that has none, the slot of a key that has none.
 pub(super) const NONE: u32 = u32::MAX;
@@ -46,6 +51,11 @@ impl Slots {
         Self { direct, expected: expected.unwrap_or_default(), ..Self::default() }
     }
 
+    /// No slots yet, where merged slices have at least so many keys.
+    pub(super) fn expecting(expected: usize) -> Self {
+        Self { direct: true, expected, ..Self::default() }
+    }
+
     /// Slots as they were saved; `None` if a key has two.
     pub(super) fn of(keys: Vec<u32>) -> Option<Self> {
         let mut slots = Self { keys, ..Self::default() };
@@ -85,6 +95,11 @@ impl Slots {
         slots
     }
 
+    /// Whether every key is its own slot.
+    pub(super) fn is_direct(&self) -> bool {
+        self.direct
+    }
+
     /// For each slot of another slice the slot of the same key; where it has none, any. `None` if it has none at all.
     pub(super) fn find_all(&mut self, other: &Self) -> Option<Vec<u32>> {
         let mut slots = Vec::new();
@@ -111,18 +126,19 @@ impl Slots {
         Some(other.keys.iter().map(|key| if *key == NONE { 0 } else { found.next().unwrap_or(0) }).collect())
     }
 
-    /// The keys that occur, rising, and the slots they are in, unless slots follow one another as keys do.
-    pub(super) fn rising(&self) -> (Vec<u32>, Option<Vec<u32>>) {
+    /// The keys that occur, rising.
+    pub(super) fn rising(&self) -> Rising<'_> {
         if self.live == self.keys.len() && self.keys.is_sorted() {
-            return (self.keys.clone(), None);
+            return Rising::first(&self.keys);
         }
-        let mut slots =
-            (0u32..).zip(&self.keys).filter(|(_, key)| **key != NONE).map(|(slot, _)| slot).collect::<Vec<_>>();
+        let live = (0u32..).zip(&self.keys).filter(|(_, key)| **key != NONE).map(|(slot, _)| slot);
+        if self.direct {
+            return Rising::of_keys(live.collect());
+        }
+        let mut slots = live.collect::<Vec<_>>();
         let key = |slot: &u32| self.keys[*slot as usize];
-        if !self.direct {
-            slots.sort_unstable_by_key(key);
-        }
-        (slots.iter().map(key).collect(), Some(slots))
+        slots.sort_unstable_by_key(key);
+        Rising { keys: slots.iter().map(key).collect(), slots: Places::These(Cow::Owned(slots)) }
     }
 
     /// Gives every key the number `map` has for it.
@@ -188,6 +204,72 @@ impl Slots {
             Some(place) => *place = slot,
             None => drop(self.sparse.insert(id, slot)),
         }
+    }
+}
+
+/// Keys in rising order and where they are: the order in which a window puts them out.
+#[derive(Debug)]
+pub(super) struct Rising<'a> {
+    keys: Cow<'a, [u32]>,
+    slots: Places<'a>,
+}
+
+/// The slots of keys.
+#[derive(Debug)]
+enum Places<'a> {
+    /// The first key is in slot 0, the next in slot 1.
+    InOrder,
+    /// Every key is its own slot.
+    OfKeys,
+    /// These, one for each key.
+    These(Cow<'a, [u32]>),
+}
+
+impl<'a> Rising<'a> {
+    /// These keys in these slots.
+    pub(super) fn of(keys: &'a [u32], slots: &'a [u32]) -> Self {
+        Self { keys: Cow::Borrowed(keys), slots: Places::These(Cow::Borrowed(slots)) }
+    }
+
+    /// These keys, in slots that follow one another from 0 on.
+    pub(super) fn first(keys: &'a [u32]) -> Self {
+        Self { keys: Cow::Borrowed(keys), slots: Places::InOrder }
+    }
+
+    /// These keys, each of which is its own slot.
+    pub(super) fn of_keys(keys: Vec<u32>) -> Self {
+        Self { keys: Cow::Owned(keys), slots: Places::OfKeys }
+    }
+
+    /// How many keys.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Some of the keys.
+    pub(super) fn keys(&self, some: Range<usize>) -> &[u32] {
+        &self.keys[some]
+    }
+
+    /// The slots of these keys.
+    pub(super) fn picked(&self, some: Range<usize>) -> Picked<'_> {
+        match &self.slots {
+            Places::InOrder => Picked::Run(some),
+            Places::OfKeys => Picked::Each(&self.keys[some]),
+            Places::These(slots) => Picked::Each(&slots[some]),
+        }
+    }
+
+    /// Only the keys that are wanted, by key and slot.
+    pub(super) fn only(&self, wanted: impl Fn(u32, u32) -> bool) -> Rising<'static> {
+        let slot = |n: usize| match &self.slots {
+            Places::InOrder => n as u32,
+            Places::OfKeys => self.keys[n],
+            Places::These(slots) => slots[n],
+        };
+        let all = self.keys.iter().enumerate().map(|(n, key)| (*key, slot(n)));
+        let (keys, slots) = all.filter(|(key, slot)| wanted(*key, *slot)).unzip::<_, _, Vec<_>, Vec<_>>();
+        Rising { keys: Cow::Owned(keys), slots: Places::These(Cow::Owned(slots)) }
     }
 }
 

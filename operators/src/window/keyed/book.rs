@@ -3,14 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::SchemaRef;
 use lineside_model::{Error, Result};
 
 use super::operator::Layout;
 use super::order::Stretch;
 use crate::Emitter;
-use crate::aggregate::{Pair, Partial, Rows, Shared, Statistic};
+use crate::aggregate::{Pair, Partial, Rows, Shared};
 use crate::window::keys::Keys;
 use crate::window::output::Output;
 
@@ -163,12 +161,10 @@ impl Book {
             self.closed.sort_by_key(|closed| (closed.end, closed.start, closed.key));
             let slots = self.closed.iter().map(|closed| closed.slot).collect::<Vec<_>>();
             let taken = partials.iter_mut().map(|partial| partial.take(&slots)).collect::<Vec<_>>();
-            let result = |(partial, statistic): &(usize, Statistic)| taken[*partial].emit_statistic(*statistic);
-            let columns = layout.shared.results.iter().map(result).collect::<Result<Vec<ArrayRef>>>()?;
-            let windows = self.closed.drain(..).map(|closed| (closed.key, closed.start..closed.end));
-            let mut output = Output::new(SchemaRef::clone(&layout.output), columns.len());
-            output.extend(windows, columns);
-            output.flush(keys, out)?;
+            let windows = self.closed.drain(..).map(|closed| (closed.key, closed.start..closed.end)).collect::<Vec<_>>();
+            let mut output = Output::new(&layout.output, &layout.shared.results, keys, out);
+            output.push_each(&windows, &taken)?;
+            output.flush()?;
             self.free.extend(slots.into_iter().map(Reverse));
         }
         if !self.released.is_empty() {

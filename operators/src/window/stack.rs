@@ -1,0 +1,156 @@
+//! Slices merged one before the other, such that the last can be taken out again: a merge of all, and for each slice what it changed.
+//!
+//! A slice of which a few keys occur among many changes only the places of those. So the stack takes as much room as the slices in it
+//! and one merge, and going from one window to the next costs what changes between them, not what stays as it is.
+
+use lineside_model::Result;
+
+use super::slice::{Slice, SliceState};
+use super::slots::{NONE, Slots};
+use crate::aggregate::Partial;
+
+/// Merged slices.
+#[derive(Debug)]
+pub(super) struct Stack {
+    rows: u64,
+    /// In how many of the slices the key of each slot occurs.
+    times: Vec<u32>,
+    partials: Vec<Box<dyn Partial>>,
+}
+
+/// What putting a slice before the others changed.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// The cell of the slice.
+    pub(super) cell: i64,
+    rows: u64,
+    slots: Vec<u32>,
+    /// What was in these slots, of the aggregates that are merged.
+    before: Vec<Option<Box<dyn Partial>>>,
+}
+
+impl Stack {
+    /// Nothing merged, for the aggregates of `like`.
+    pub(super) fn empty(like: &[Box<dyn Partial>]) -> Self {
+        Self { rows: 0, times: Vec::new(), partials: like.iter().map(|partial| partial.fresh()).collect() }
+    }
+
+    /// A copy.
+    pub(super) fn copy(&self) -> Self {
+        let partials = self.partials.iter().map(|partial| partial.copy()).collect();
+        Self { rows: self.rows, times: self.times.clone(), partials }
+    }
+
+    /// What is known of each aggregate.
+    pub(super) fn partials(&self) -> &[Box<dyn Partial>] {
+        &self.partials
+    }
+
+    /// Whether the key of a slot occurs.
+    #[inline]
+    pub(super) fn has(&self, slot: usize) -> bool {
+        self.times[slot] > 0
+    }
+
+    /// Makes room for slots.
+    pub(super) fn resize(&mut self, slots: usize) {
+        if self.times.len() < slots {
+            self.times.resize(slots, 0);
+            self.partials.iter_mut().for_each(|partial| partial.resize(slots));
+        }
+    }
+
+    /// Puts a slice behind the others. `stacked` are the aggregates that are merged.
+    pub(super) fn put_behind(&mut self, slice: &Slice, slots: &mut Slots, stacked: &[bool]) -> Result<()> {
+        self.rows = self.rows.saturating_add(slice.rows());
+        let Some((map, live)) = self.places(slice, slots) else { return Ok(()) };
+        self.count(live.as_ref().unwrap_or(&map));
+        for (n, partial) in self.partials.iter_mut().enumerate().filter(|(n, _)| stacked[*n]) {
+            partial.merge(slice.partials()[n].as_ref(), &map)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the slice of a cell before the others.
+    pub(super) fn put_before(
+        &mut self,
+        cell: i64,
+        slice: &Slice,
+        slots: &mut Slots,
+        stacked: &[bool],
+    ) -> Result<Change> {
+        let rows = self.rows;
+        self.rows = rows.saturating_add(slice.rows());
+        self.change(cell, rows, slice, slots, |n| stacked[n], true)
+    }
+
+    /// Takes over a merge that was saved: of the slice of a cell and all that this stack has.
+    pub(super) fn replace(&mut self, cell: i64, merge: &Slice, slots: &mut Slots) -> Result<Change> {
+        let rows = std::mem::replace(&mut self.rows, merge.rows());
+        self.change(cell, rows, merge, slots, |_| true, false)
+    }
+
+    /// Puts a slice into its slots, and with it what was there if that is `kept`.
+    fn change(
+        &mut self,
+        cell: i64,
+        rows: u64,
+        slice: &Slice,
+        slots: &mut Slots,
+        stacked: impl Fn(usize) -> bool,
+        kept: bool,
+    ) -> Result<Change> {
+        let (map, live) = self.places(slice, slots).unwrap_or_default();
+        let live = live.unwrap_or_else(|| map.clone());
+        self.count(&live);
+        let mut before = Vec::with_capacity(self.partials.len());
+        for (n, partial) in self.partials.iter_mut().enumerate() {
+            before.push(match stacked(n) {
+                false => None,
+                true => {
+                    let before = partial.take(&live);
+                    partial.merge(slice.partials()[n].as_ref(), &map)?;
+                    if kept {
+                        partial.merge(before.as_ref(), &live)?;
+                    }
+                    Some(before)
+                }
+            });
+        }
+        Ok(Change { cell, rows, slots: live, before })
+    }
+
+    /// Takes the slice out that was put before the others last.
+    pub(super) fn undo(&mut self, change: &Change) -> Result<()> {
+        self.rows = change.rows;
+        change.slots.iter().for_each(|slot| self.times[*slot as usize] -= 1);
+        for (partial, before) in self.partials.iter_mut().zip(&change.before) {
+            if let Some(before) = before {
+                drop(partial.take(&change.slots));
+                partial.merge(before.as_ref(), &change.slots)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The slot of each of a slice's slots, and only those that have a key if some have none. `None` if there are none.
+    fn places(&mut self, slice: &Slice, slots: &mut Slots) -> Option<(Vec<u32>, Option<Vec<u32>>)> {
+        let map = slots.find_all(slice.slots())?;
+        self.resize(slots.keys().len());
+        let keys = slice.slots().keys();
+        let live = || keys.iter().zip(&map).filter(|(key, _)| **key != NONE).map(|(_, slot)| *slot).collect();
+        let live = (slice.live() < keys.len()).then(live);
+        Some((map, live))
+    }
+
+    fn count(&mut self, live: &[u32]) {
+        live.iter().for_each(|slot| self.times[*slot as usize] += 1);
+    }
+
+    /// For a snapshot, as a slice. `keys` are those of the slots.
+    pub(super) fn save(&self, keys: &[u32]) -> Result<SliceState> {
+        let keys = self.times.iter().zip(keys).map(|(times, key)| if *times > 0 { *key } else { NONE }).collect();
+        let partials = self.partials.iter().map(|partial| partial.save()).collect::<Result<_>>()?;
+        Ok(SliceState { rows: self.rows, keys, partials })
+    }
+}
