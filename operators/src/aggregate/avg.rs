@@ -1,11 +1,10 @@
 //! The arithmetic mean of the values: their sum by their number.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 
 use super::sum::FloatSum;
-use super::{Pair, Partial, Picked, Rows, same};
+use super::{Column, Pair, Partial, Picked, Rows, same};
 
 /// Means per slot, kept as sums and counts.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +15,11 @@ pub(super) struct Avg {
 impl Partial for Avg {
     fn fresh(&self) -> Box<dyn Partial> {
         Box::new(Self::default())
+    }
+
+    fn emptied(mut self: Box<Self>) -> Box<dyn Partial> {
+        self.sums.clear();
+        self
     }
 
     fn copy(&self) -> Box<dyn Partial> {
@@ -42,9 +46,9 @@ impl Partial for Avg {
         Box::new(Self { sums: self.sums.part(slots) })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         let (sums, counts) = self.sums.parts();
-        Ok(picked.numbers::<Float64Type>(|slot| (counts[slot] > 0).then(|| sums[slot] / counts[slot] as f64)))
+        column.numbers::<Float64Type>(picked, |slot| (counts[slot] > 0).then(|| sums[slot] / counts[slot] as f64))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

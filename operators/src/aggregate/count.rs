@@ -1,10 +1,9 @@
 //! How many rows, or how many values that are not null.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::Int64Type;
 use lineside_model::Result;
 
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Counts per slot.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +14,11 @@ pub(super) struct Count {
 impl Partial for Count {
     fn fresh(&self) -> Box<dyn Partial> {
         Box::new(Self::default())
+    }
+
+    fn emptied(mut self: Box<Self>) -> Box<dyn Partial> {
+        self.counts.clear();
+        self
     }
 
     fn copy(&self) -> Box<dyn Partial> {
@@ -53,8 +57,8 @@ impl Partial for Count {
         Box::new(Self { counts: take_entries(&mut self.counts, slots, &0) })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
-        Ok(picked.numbers::<Int64Type>(|slot| Some(self.counts[slot])))
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
+        column.numbers::<Int64Type>(picked, |slot| Some(self.counts[slot]))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

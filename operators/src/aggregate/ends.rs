@@ -3,13 +3,12 @@
 //! First and last go by event time, as for `first_value` and `last_value`; what the signal did between them does not matter.
 //! For a line through all readings use `slope`.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
 use super::path::Point;
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The first and the last reading of a slot.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -103,7 +102,7 @@ impl Partial for Change {
         Box::new(Self { per_second: self.per_second, ends: take_entries(&mut self.ends, slots, &None) })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         let result = |slot: usize| {
             let Ends { first, last } = self.ends[slot]?;
             let delta = last.value - first.value;
@@ -113,7 +112,7 @@ impl Partial for Change {
                 true => (seconds > 0.0).then(|| delta / seconds),
             }
         };
-        Ok(picked.numbers::<Float64Type>(result))
+        column.numbers::<Float64Type>(picked, result)
     }
 
     fn save(&self) -> Result<Vec<u8>> {

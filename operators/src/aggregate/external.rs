@@ -15,7 +15,7 @@ use arrow::datatypes::DataType;
 use hashbrown::HashMap;
 use lineside_model::{Error, Result};
 
-use super::{Pair, Partial, Picked, Rows, check_slots, same};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, same};
 use crate::window::keys::{load_columns, save_columns};
 
 /// An aggregate function from elsewhere, over one column of a known type.
@@ -214,14 +214,14 @@ impl Partial for ExternalPartial {
         Box::new(Self::with(&self.function, taken, slots.len()))
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         if let Some(results) = &*self.results.borrow() {
-            return picked.rows_of(results);
+            return column.piece(picked.rows_of(results)?);
         }
         let results = Self::with(&self.function, self.state(), self.slots).taken()?.into_results(self.slots)?;
-        let picked = picked.rows_of(&results);
+        column.piece(picked.rows_of(&results)?)?;
         *self.results.borrow_mut() = Some(results);
-        picked
+        Ok(())
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -2,12 +2,11 @@
 
 use std::marker::PhantomData;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use lineside_model::{Error, Result};
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The least value.
 pub(super) fn least(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -52,6 +51,12 @@ impl<K: Kept, const GREATEST: bool> Extreme<K, GREATEST> {
 impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
     fn fresh(&self) -> Box<dyn Partial> {
         Box::new(Self::new())
+    }
+
+    fn emptied(mut self: Box<Self>) -> Box<dyn Partial> {
+        self.best.clear();
+        self.present.clear();
+        self
     }
 
     fn copy(&self) -> Box<dyn Partial> {
@@ -106,8 +111,8 @@ impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
         })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
-        Ok(K::emit(picked, |slot| self.present[slot].then(|| &self.best[slot])))
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
+        K::emit(picked, |slot| self.present[slot].then(|| &self.best[slot]), column)
     }
 
     fn save(&self) -> Result<Vec<u8>> {

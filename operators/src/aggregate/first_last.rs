@@ -5,12 +5,11 @@
 
 use std::marker::PhantomData;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use lineside_model::{Error, Result};
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The value with the earliest event time.
 pub(super) fn first(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -56,6 +55,13 @@ impl<K: Kept, const LAST: bool> Edge<K, LAST> {
 impl<K: Kept, const LAST: bool> Partial for Edge<K, LAST> {
     fn fresh(&self) -> Box<dyn Partial> {
         Box::new(Self::new())
+    }
+
+    fn emptied(mut self: Box<Self>) -> Box<dyn Partial> {
+        self.times.clear();
+        self.values.clear();
+        self.present.clear();
+        self
     }
 
     fn copy(&self) -> Box<dyn Partial> {
@@ -116,8 +122,8 @@ impl<K: Kept, const LAST: bool> Partial for Edge<K, LAST> {
         })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
-        Ok(K::emit(picked, |slot| self.present[slot].then(|| &self.values[slot])))
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
+        K::emit(picked, |slot| self.present[slot].then(|| &self.values[slot]), column)
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -11,6 +11,7 @@
 
 mod area;
 mod avg;
+mod column;
 mod count;
 mod counter;
 mod ends;
@@ -22,7 +23,6 @@ mod function;
 mod pairs;
 mod path;
 mod percentile;
-mod picked;
 mod range;
 mod rows;
 mod share;
@@ -37,19 +37,18 @@ pub(crate) mod values;
 use std::any::Any;
 use std::fmt::Debug;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use lineside_model::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use area::Interpolation;
+pub(crate) use column::{Column, Picked};
 pub use ewma::Smoothing;
 pub use external::{External, ExternalAggregate, ExternalGroups};
 pub use function::{AggregateFunction, result_type};
 pub(crate) use function::{keeps, update_type};
 pub use pairs::PairStatistic;
-pub(crate) use picked::Picked;
 pub(crate) use rows::Rows;
 pub(crate) use share::{Shared, Statistic};
 
@@ -112,6 +111,11 @@ pub(crate) trait Partial: Any + Send + Debug {
     /// An empty one of the same kind.
     fn fresh(&self) -> Box<dyn Partial>;
 
+    /// The same, in the room this one has taken, which large slices would otherwise ask for again and again.
+    fn emptied(self: Box<Self>) -> Box<dyn Partial> {
+        self.fresh()
+    }
+
     /// A copy.
     fn copy(&self) -> Box<dyn Partial>;
 
@@ -136,13 +140,13 @@ pub(crate) trait Partial: Any + Send + Debug {
         self.merge(other, map)
     }
 
-    /// The results of these slots.
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef>;
+    /// Adds the results of these slots to a column.
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()>;
 
-    /// One of several results that can be read off the partial.
-    fn emit_statistic(&self, statistic: Statistic, picked: &Picked<'_>) -> Result<ArrayRef> {
+    /// Adds one of several results that can be read off the partial.
+    fn emit_statistic(&self, statistic: Statistic, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         debug_assert_eq!(statistic, Statistic::Whole, "it has one result");
-        self.emit(picked)
+        self.emit(picked, column)
     }
 
     /// Whether the partial is as large as the readings themselves, so that keeping merged copies of it does not pay.

@@ -4,12 +4,12 @@
 //! Kept as means and sums of products of distances from them, by the methods that `stddev` uses for one quantity. Sums of
 //! plain products would lose all digits where the spreads are small beside the means.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, UInt64Type};
 use lineside_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Moments of pairs.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -214,13 +214,13 @@ impl Partial for Paired {
         Box::new(Self { statistic: self.statistic, pairs })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
-        Ok(match self.statistic {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
+        match self.statistic {
             PairStatistic::RegrCount => {
-                picked.numbers::<UInt64Type>(|slot| Some(self.pairs[slot].count as u64))
+                column.numbers::<UInt64Type>(picked, |slot| Some(self.pairs[slot].count as u64))
             }
-            statistic => picked.numbers::<Float64Type>(|slot| statistic.of(&self.pairs[slot])),
-        })
+            statistic => column.numbers::<Float64Type>(picked, |slot| statistic.of(&self.pairs[slot])),
+        }
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -12,13 +12,13 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array};
+use arrow::array::Float64Array;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// A reading: event time in microseconds, and the value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -187,9 +187,9 @@ impl<R: Rule> Partial for Follow<R> {
         Box::new(Self { rule: self.rule.clone(), tracks })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         let result = |slot: usize| self.tracks[slot].path(&self.rule).and_then(|path| self.rule.result(&path));
-        Ok(Arc::new(picked.collect::<_, Float64Array>(result)))
+        column.piece(Arc::new(picked.collect::<_, Float64Array>(result)))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

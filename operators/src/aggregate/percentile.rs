@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array};
+use arrow::array::Float64Array;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// All values per slot.
 #[derive(Clone, Debug)]
@@ -64,13 +64,13 @@ impl Partial for Percentile {
         Box::new(Self { fraction: self.fraction, values: take_entries(&mut self.values, slots, &Vec::new()) })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         let mut scratch = Vec::new();
         let at = |slot: usize| {
             scratch.clone_from(&self.values[slot]);
             interpolate(&mut scratch, self.fraction)
         };
-        Ok(Arc::new(picked.collect::<_, Float64Array>(at)))
+        column.piece(Arc::new(picked.collect::<_, Float64Array>(at)))
     }
 
     fn is_holistic(&self) -> bool {

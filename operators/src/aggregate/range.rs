@@ -1,11 +1,10 @@
 //! How far apart the least and the greatest value of a window are: the height of the band a signal moved in.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 
 use super::values::{Float, Kept};
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// The least and the greatest value per slot; NaN is greater than all others.
 #[derive(Clone, Debug, Default)]
@@ -71,10 +70,10 @@ impl Partial for ValueRange {
         Box::new(Self { bounds: take_entries(&mut self.bounds, slots, &None) })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         // Two equal infinities are no distance apart.
         let range = |(low, high): (f64, f64)| if low == high { 0.0 } else { high - low };
-        Ok(picked.numbers::<Float64Type>(|slot| self.bounds[slot].map(range)))
+        column.numbers::<Float64Type>(picked, |slot| self.bounds[slot].map(range))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

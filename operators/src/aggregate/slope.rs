@@ -4,13 +4,12 @@
 //! the last and the first value (`rate_of_change`) has the noise of both. Times are counted from the first reading that
 //! arrived, to the microsecond, so that no digit is lost in the age of the clock.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
 use super::pairs::Pairs;
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Moments of time and value.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -87,8 +86,8 @@ impl Partial for Slope {
         Box::new(Self { trends: take_entries(&mut self.trends, slots, &Trend::default()) })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
-        Ok(picked.numbers::<Float64Type>(|slot| self.trends[slot].pairs.slope()))
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
+        column.numbers::<Float64Type>(picked, |slot| self.trends[slot].pairs.slope())
     }
 
     fn save(&self) -> Result<Vec<u8>> {

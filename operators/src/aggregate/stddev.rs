@@ -4,12 +4,11 @@
 //! Golub and LeVeque's (1979). A sum of squares would lose all digits where the spread is small beside the mean, as in a
 //! temperature of 1000 ± 0.001.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Moments of the values of one slot.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -121,11 +120,11 @@ impl Partial for Stddev {
         Box::new(Self { moments, ..*self })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
-        Ok(picked.numbers::<Float64Type>(|slot| match self.squared {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
+        column.numbers::<Float64Type>(picked, |slot| match self.squared {
             true => self.moments[slot].variance(self.less),
             false => self.moments[slot].deviation(self.less),
-        }))
+        })
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -4,11 +4,10 @@
 //! rather than a wrong number. Floats are added one by one in the order of arrival within a slice, so that the result does
 //! not depend on how the input is cut into batches.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 use lineside_model::Result;
 
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Sums of floats per slot, and how many values each has.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +22,12 @@ impl FloatSum {
         (&self.sums, &self.counts)
     }
 
+    /// Forgets all slots and keeps their room.
+    pub(super) fn clear(&mut self) {
+        self.sums.clear();
+        self.counts.clear();
+    }
+
     /// Moves slots out, see [`Partial::take`].
     pub(super) fn part(&mut self, slots: &[u32]) -> Self {
         Self { sums: take_entries(&mut self.sums, slots, &0.0), counts: take_entries(&mut self.counts, slots, &0) }
@@ -32,6 +37,11 @@ impl FloatSum {
 impl Partial for FloatSum {
     fn fresh(&self) -> Box<dyn Partial> {
         Box::new(Self::default())
+    }
+
+    fn emptied(mut self: Box<Self>) -> Box<dyn Partial> {
+        self.clear();
+        self
     }
 
     fn copy(&self) -> Box<dyn Partial> {
@@ -75,9 +85,9 @@ impl Partial for FloatSum {
         Box::new(self.part(slots))
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         let (sums, counts) = self.parts();
-        Ok(picked.numbers::<Float64Type>(|slot| (counts[slot] > 0).then_some(sums[slot])))
+        column.numbers::<Float64Type>(picked, |slot| (counts[slot] > 0).then_some(sums[slot]))
     }
 
     fn save(&self) -> Result<Vec<u8>> {
@@ -167,13 +177,13 @@ impl Partial for IntegerSum {
         })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         let sum = |slot: usize| self.present[slot].then(|| self.sums[slot]);
-        Ok(if self.signed {
-            picked.numbers::<Int64Type>(|slot| sum(slot).and_then(|sum| i64::try_from(sum).ok()))
+        if self.signed {
+            column.numbers::<Int64Type>(picked, |slot| sum(slot).and_then(|sum| i64::try_from(sum).ok()))
         } else {
-            picked.numbers::<UInt64Type>(|slot| sum(slot).and_then(|sum| u64::try_from(sum).ok()))
-        })
+            column.numbers::<UInt64Type>(picked, |slot| sum(slot).and_then(|sum| u64::try_from(sum).ok()))
+        }
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -9,7 +9,6 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashMap;
 use lineside_model::{Error, Result};
@@ -17,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// A tally whose result is how many different values there are.
 pub(super) fn distinct(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -165,16 +164,16 @@ impl<K: Counted, const MODE: bool> Partial for Tally<K, MODE> {
         Box::new(Self { slots: take_entries(&mut self.slots, slots, &HashMap::new()), kind: PhantomData })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         if !MODE {
-            return Ok(picked.numbers::<Int64Type>(|slot| i64::try_from(self.slots[slot].len()).ok()));
+            return column.numbers::<Int64Type>(picked, |slot| i64::try_from(self.slots[slot].len()).ok());
         }
         let most = |values: &HashMap<K::Key, u64>| {
             let most = values.iter().max_by(|one, other| one.1.cmp(other.1).then_with(|| other.0.cmp(one.0)));
             most.map(|(value, _)| K::value(value))
         };
         let modes = picked.collect::<_, Vec<_>>(|slot| most(&self.slots[slot]));
-        Ok(K::emit(&Picked::Run(0..modes.len()), |n| modes[n].as_ref()))
+        K::emit(&Picked::Run(0..modes.len()), |n| modes[n].as_ref(), column)
     }
 
     fn save(&self) -> Result<Vec<u8>> {

@@ -11,13 +11,13 @@
 use std::f64::consts::PI;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array};
+use arrow::array::Float64Array;
 use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
 use super::percentile::{ascending, interpolate};
-use super::{Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Upper bound of the number of means: the δ of the paper.
 const MEANS: f64 = 100.0;
@@ -182,8 +182,8 @@ impl Partial for ApproxPercentile {
         Box::new(Self { fraction: self.fraction, digests })
     }
 
-    fn emit(&self, picked: &Picked<'_>) -> Result<ArrayRef> {
-        Ok(Arc::new(picked.collect::<_, Float64Array>(|slot| self.digests[slot].at(self.fraction))))
+    fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
+        column.piece(Arc::new(picked.collect::<_, Float64Array>(|slot| self.digests[slot].at(self.fraction))))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

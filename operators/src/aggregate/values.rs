@@ -6,13 +6,13 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::array::{AsArray, StringArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use lineside_model::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Picked, Rows};
+use super::{Column, Picked, Rows};
 
 /// Whether values of this type have an order that is kept here.
 pub(crate) fn is_ordered(data_type: &DataType) -> bool {
@@ -49,8 +49,12 @@ pub(crate) trait Kept: 'static + Send + Debug + Clone {
     fn see(kept: &Self::Value) -> Self::Seen<'_>;
     /// Whether one value comes strictly before another.
     fn before(one: Self::Seen<'_>, other: Self::Seen<'_>) -> bool;
-    /// The kept values of these slots as a column.
-    fn emit<'a>(picked: &Picked<'_>, value: impl Fn(usize) -> Option<&'a Self::Value>) -> ArrayRef;
+    /// Adds the kept values of these slots to a column.
+    fn emit<'a>(
+        picked: &Picked<'_>,
+        value: impl Fn(usize) -> Option<&'a Self::Value>,
+        column: &mut Column,
+    ) -> Result<()>;
 }
 
 macro_rules! numbers {
@@ -81,8 +85,11 @@ macro_rules! numbers {
                 let before: fn($native, $native) -> bool = $before;
                 before(one, other)
             }
-            fn emit<'a>(picked: &Picked<'_>, value: impl Fn(usize) -> Option<&'a $native>) -> ArrayRef {
-                picked.numbers::<$kind>(|slot| value(slot).copied())
+            fn emit<'a>(
+        picked: &Picked<'_>, value: impl Fn(usize) -> Option<&'a $native>,
+        column: &mut Column,
+    ) -> Result<()> {
+                column.numbers::<$kind>(picked, |slot| value(slot).copied())
             }
         }
     )*};
@@ -122,7 +129,7 @@ impl Kept for Text {
     fn before(one: &str, other: &str) -> bool {
         one < other
     }
-    fn emit<'a>(picked: &Picked<'_>, value: impl Fn(usize) -> Option<&'a String>) -> ArrayRef {
-        Arc::new(picked.collect::<_, StringArray>(value))
+    fn emit<'a>(picked: &Picked<'_>, value: impl Fn(usize) -> Option<&'a String>, column: &mut Column) -> Result<()> {
+        column.piece(Arc::new(picked.collect::<_, StringArray>(value)))
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct WindowAggregate {
     views: Vec<View>,
     /// Keys in all slices, each counted once for each slice it is in.
     entries: usize,
+    /// The slice that was removed last, for its room.
+    used: Option<Slice>,
     scratch: Scratch,
 }
 
@@ -80,6 +82,7 @@ impl WindowAggregate {
             slices: BTreeMap::new(),
             views: layout.views.iter().map(|_| View::new()).collect(),
             entries: 0,
+            used: None,
             scratch: Scratch::default(),
             layout,
         })
@@ -109,7 +112,8 @@ impl WindowAggregate {
             }
             if !self.slices.contains_key(&number) {
                 let before = self.slices.range(..number).next_back().map(|(_, slice)| slice);
-                self.slices.insert(number, Slice::after(before, self.keys.len(), &self.empty));
+                let fresh = Slice::after(before, self.keys.len(), self.used.take(), &self.empty);
+                self.slices.insert(number, fresh);
             }
             let Some(slice) = self.slices.get_mut(&number) else { continue };
             let live = slice.live();
@@ -203,7 +207,10 @@ impl WindowAggregate {
             if windows.first(number) <= windows.last(number) {
                 self.views[n].rows = self.views[n].rows.saturating_sub(slice.rows());
             }
-            let Some(kept) = self.slice_of(number) else { continue };
+            let Some(kept) = self.slice_of(number) else {
+                self.used = Some(slice);
+                continue;
+            };
             let wanted = self.wanted(number);
             if let Some(before) = self.slices.get_mut(&kept) {
                 self.entries -= before.live();

@@ -4,8 +4,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondArray};
-use arrow::compute::{cast, concat};
+use arrow::array::{ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use lineside_model::Result;
 
@@ -13,7 +13,7 @@ use super::keys::Keys;
 use super::layout::ViewLayout;
 use super::slice::Whole;
 use crate::Emitter;
-use crate::aggregate::{Partial, Picked, Statistic};
+use crate::aggregate::{Column, Partial, Picked, Statistic};
 
 /// The most rows of a batch.
 const BATCH_ROWS: usize = 8192;
@@ -33,8 +33,7 @@ pub(super) struct Output<'a> {
     /// Names of the windows, if they have any.
     names: Option<StringBuilder>,
     ids: Vec<u32>,
-    /// Each result, in pieces.
-    columns: Vec<Vec<ArrayRef>>,
+    columns: Vec<Column>,
 }
 
 impl<'a> Output<'a> {
@@ -45,18 +44,19 @@ impl<'a> Output<'a> {
         keys: &'a dyn Keys,
         out: &'a mut dyn Emitter,
     ) -> Self {
-        let batch_rows = schema.fields().iter().map(|field| distinct_limit(field.data_type())).min();
+        let distinct = schema.fields().iter().map(|field| distinct_limit(field.data_type())).min();
+        let batch_rows = distinct.unwrap_or(BATCH_ROWS).min(BATCH_ROWS);
         Self {
             schema: SchemaRef::clone(schema),
             results,
             keys,
             out,
             number: 0,
-            batch_rows: batch_rows.unwrap_or(BATCH_ROWS).min(BATCH_ROWS),
+            batch_rows,
             windows: Vec::new(),
             names: None,
             ids: Vec::new(),
-            columns: vec![Vec::new(); results.len()],
+            columns: results.iter().map(|_| Column::new(batch_rows)).collect(),
         }
     }
 
@@ -107,8 +107,8 @@ impl<'a> Output<'a> {
 
     /// Adds the results of these slots, and puts out a batch that is full.
     fn read(&mut self, partials: &[Box<dyn Partial>], picked: &Picked<'_>) -> Result<()> {
-        for (pieces, (partial, statistic)) in self.columns.iter_mut().zip(self.results) {
-            pieces.push(partials[*partial].emit_statistic(*statistic, picked)?);
+        for (column, (partial, statistic)) in self.columns.iter_mut().zip(self.results) {
+            partials[*partial].emit_statistic(*statistic, picked, column)?;
         }
         if self.room() == 0 { self.flush() } else { Ok(()) }
     }
@@ -129,12 +129,8 @@ impl<'a> Output<'a> {
         columns.extend(self.names.as_mut().map(|names| -> ArrayRef { Arc::new(names.finish()) }));
         columns.extend(self.keys.columns(&self.ids)?);
         self.ids.clear();
-        for pieces in &mut self.columns {
-            columns.push(match pieces.as_slice() {
-                [only] => ArrayRef::clone(only),
-                _ => concat(&pieces.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?,
-            });
-            pieces.clear();
+        for column in &mut self.columns {
+            columns.push(column.finish()?);
         }
         let as_planned = |(column, field): (ArrayRef, &FieldRef)| match column.data_type() == field.data_type() {
             true => Ok(column),

@@ -61,9 +61,18 @@ impl Slice {
         Self { rows: 0, slots: Slots::default(), partials: like.iter().map(|partial| partial.fresh()).collect() }
     }
 
-    /// Nothing yet, in a stretch of time like that of `before`: `known` is how many keys there are.
-    pub(super) fn after(before: Option<&Self>, known: usize, like: &[Box<dyn Partial>]) -> Self {
-        Self { slots: Slots::new(before.map(Self::live), known), ..Self::empty(like) }
+    /// Nothing yet, in a stretch of time like that of `before`: `known` is how many keys there are. It takes the room of a slice that
+    /// is `used` up, if that is not far too much: the memory of a million keys is dear to ask for anew.
+    pub(super) fn after(before: Option<&Self>, known: usize, used: Option<Self>, like: &[Box<dyn Partial>]) -> Self {
+        let slots = Slots::new(before.map(Self::live), known);
+        match used.filter(|used| slots.fits(used.slots.keys().len(), known)) {
+            Some(used) => Self {
+                rows: 0,
+                slots: slots.in_room_of(used.slots),
+                partials: used.partials.into_iter().map(|partial| partial.emptied()).collect(),
+            },
+            None => Self { slots, ..Self::empty(like) },
+        }
     }
 
     /// Nothing yet, for these slices to be merged into.

@@ -46,8 +46,6 @@ pub(super) struct Sliding {
 struct Window {
     partials: Vec<Box<dyn Partial>>,
     order: Order,
-    /// The numbers from 0 on: each slot of the back goes into the same slot.
-    same: Vec<u32>,
 }
 
 /// Slots by the order of their keys, where they have another one.
@@ -143,7 +141,7 @@ impl Sliding {
         while let Some(change) = self.changes.pop_if(|change| change.cell < window.start || change.cell <= self.touched)
         {
             if let Some(front) = &mut self.front {
-                front.undo(&change)?;
+                front.undo(change)?;
             }
         }
         self.touched = i64::MIN;
@@ -179,13 +177,12 @@ impl Sliding {
         merged: Merged<'_>,
         stacked: &[bool],
     ) -> Result<Whole<'_>> {
-        let Self { slots, front, back, window: Window { partials: together, order, same }, .. } = self;
+        let Self { slots, front, back, window: Window { partials: together, order }, .. } = self;
         let places = slots.keys().len();
         front.iter_mut().chain(back.iter_mut()).for_each(|stack| stack.resize(places));
         let partials = match (&*front, &*back) {
             (Some(only), None) | (None, Some(only)) if stacked == merged.wanted => only.partials(),
             _ => {
-                same.extend(same.len() as u32..places as u32);
                 together.clear();
                 for (n, like) in merged.like.iter().enumerate() {
                     let mut parts = [&*front, &*back].into_iter().flatten().filter(|_| stacked[n]);
@@ -195,7 +192,7 @@ impl Sliding {
                     };
                     whole.resize(places);
                     for stack in parts {
-                        whole.merge(stack.partials()[n].as_ref(), same)?;
+                        whole.merge(stack.partials()[n].as_ref(), slots.same())?;
                     }
                     together.push(whole);
                 }
@@ -212,10 +209,12 @@ impl Sliding {
                 together.as_slice()
             }
         };
-        let occur = |slot: usize| {
-            front.as_ref().is_some_and(|stack| stack.has(slot)) || back.as_ref().is_some_and(|stack| stack.has(slot))
+        let occur = |slot: usize| [&*front, &*back].into_iter().flatten().any(|stack| stack.has(slot));
+        let all = match (&*front, &*back) {
+            (Some(front), Some(back)) => front.has_all_with(back),
+            _ => (0..places).all(occur),
         };
-        let rising = match (slots.is_direct(), (0..places).all(occur)) {
+        let rising = match (slots.is_direct(), all) {
             (true, true) => Rising::first(slots.keys()),
             (true, false) => Rising::of_keys((0..places as u32).filter(|slot| occur(*slot as usize)).collect()),
             (false, all) => {
@@ -236,7 +235,7 @@ impl Sliding {
             if change.cell > self.touched {
                 front.push((change.cell, stack.save(self.slots.keys())?));
             }
-            stack.undo(change)?;
+            stack.undo_copy(change)?;
         }
         front.reverse();
         let back = self.back.as_ref().map(|back| back.save(self.slots.keys())).transpose()?;

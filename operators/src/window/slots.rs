@@ -13,7 +13,7 @@ use crate::aggregate::Picked;
 
 /// The key of a slot that has none, the slot of a key that has none.
 pub(super) const NONE: u32 = u32::MAX;
-/// The array has at least so many entries for each key that occurs, or is at most [`SPARSE_MIN`] long.
+/// The array has at most so many entries for each key that occurs or is expected, or is at most [`SPARSE_MIN`] long.
 const ENTRIES_PER_KEY: usize = 16;
 const SPARSE_MIN: usize = 256;
 /// A slice of keys that are their own slots has at most so many slots for each key that occurs, beyond [`DIRECT_MIN`].
@@ -33,6 +33,8 @@ pub(super) struct Slots {
     expected: usize,
     dense: Vec<u32>,
     sparse: HashMap<u32, u32>,
+    /// The numbers of slots, see [`Slots::same`].
+    same: Vec<u32>,
 }
 
 /// The numbers that keys have here which had others elsewhere.
@@ -49,6 +51,18 @@ impl Slots {
     pub(super) fn new(expected: Option<usize>, known: usize) -> Self {
         let direct = expected.is_none_or(|expected| many(expected, known));
         Self { direct, expected: expected.unwrap_or_default(), ..Self::default() }
+    }
+
+    /// The same, in the room that `used` ones have taken.
+    pub(super) fn in_room_of(self, used: Self) -> Self {
+        let Self { mut keys, mut dense, mut sparse, .. } = used;
+        (keys.clear(), dense.clear(), sparse.clear());
+        Self { keys, dense, sparse, ..self }
+    }
+
+    /// Whether so many slots are about as many as there will be.
+    pub(super) fn fits(&self, slots: usize, known: usize) -> bool {
+        slots <= SLOTS_PER_KEY * DIRECT_MIN.max(if self.direct { known } else { self.expected })
     }
 
     /// No slots yet, where merged slices have at least so many keys.
@@ -98,6 +112,12 @@ impl Slots {
     /// Whether every key is its own slot.
     pub(super) fn is_direct(&self) -> bool {
         self.direct
+    }
+
+    /// For each slot itself: where slots go that are the same ones.
+    pub(super) fn same(&mut self) -> &[u32] {
+        self.same.extend(self.same.len() as u32..self.keys.len() as u32);
+        &self.same
     }
 
     /// For each slot of another slice the slot of the same key; where it has none, any. `None` if it has none at all.
@@ -189,7 +209,7 @@ impl Slots {
     fn enter(&mut self, id: u32, slot: u32) {
         self.live += 1;
         let needed = (id as usize + 1).next_power_of_two();
-        if needed > self.dense.len() && needed <= SPARSE_MIN.max(ENTRIES_PER_KEY * self.live) {
+        if needed > self.dense.len() && needed <= SPARSE_MIN.max(ENTRIES_PER_KEY * self.live.max(self.expected)) {
             self.dense.resize(needed, NONE);
             let dense = &mut self.dense;
             self.sparse.retain(|id, slot| match dense.get_mut(*id as usize) {

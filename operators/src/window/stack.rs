@@ -24,9 +24,19 @@ pub(super) struct Change {
     /// The cell of the slice.
     pub(super) cell: i64,
     rows: u64,
+    /// The slots of the slice.
     slots: Vec<u32>,
-    /// What was in these slots, of the aggregates that are merged.
+    /// Whether `before` is about all slots and not just those.
+    all: bool,
+    /// What was in the slots, of the aggregates that are merged.
     before: Vec<Option<Box<dyn Partial>>>,
+}
+
+impl Change {
+    fn copy(&self) -> Self {
+        let before = self.before.iter().map(|before| before.as_ref().map(|before| before.copy())).collect();
+        Self { slots: self.slots.clone(), before, ..*self }
+    }
 }
 
 impl Stack {
@@ -50,6 +60,12 @@ impl Stack {
     #[inline]
     pub(super) fn has(&self, slot: usize) -> bool {
         self.times[slot] > 0
+    }
+
+    /// Whether the key of every slot occurs, here or in another stack of as many slots.
+    pub(super) fn has_all_with(&self, other: &Self) -> bool {
+        // To the end in any case: without a branch the loop does many slots at a time.
+        self.times.iter().zip(&other.times).fold(true, |all, (one, other)| all & (one | other > 0))
     }
 
     /// Makes room for slots.
@@ -103,34 +119,58 @@ impl Stack {
         let (map, live) = self.places(slice, slots).unwrap_or_default();
         let live = live.unwrap_or_else(|| map.clone());
         self.count(&live);
+        // Where most keys occur the rest is not worth picking out.
+        let all = 2 * live.len() >= self.times.len();
+        let direct = slots.is_direct() && slice.slots().is_direct();
+        let in_place = all && direct && slice.slots().keys().len() <= self.times.len();
         let mut before = Vec::with_capacity(self.partials.len());
         for (n, partial) in self.partials.iter_mut().enumerate() {
-            before.push(match stacked(n) {
-                false => None,
-                true => {
-                    let before = partial.take(&live);
-                    partial.merge(slice.partials()[n].as_ref(), &map)?;
-                    if kept {
-                        partial.merge(before.as_ref(), &live)?;
-                    }
-                    Some(before)
-                }
-            });
+            if !stacked(n) {
+                before.push(None);
+                continue;
+            }
+            let from = slice.partials()[n].as_ref();
+            let was = if all {
+                let mut now = if in_place { from.copy() } else { partial.fresh() };
+                now.resize(self.times.len());
+                std::mem::replace(partial, now)
+            } else {
+                partial.take(&live)
+            };
+            if !in_place {
+                partial.merge(from, &map)?;
+            }
+            if kept {
+                partial.merge(was.as_ref(), if all { slots.same() } else { &live })?;
+            }
+            before.push(Some(was));
         }
-        Ok(Change { cell, rows, slots: live, before })
+        Ok(Change { cell, rows, slots: live, all, before })
     }
 
     /// Takes the slice out that was put before the others last.
-    pub(super) fn undo(&mut self, change: &Change) -> Result<()> {
+    pub(super) fn undo(&mut self, change: Change) -> Result<()> {
         self.rows = change.rows;
         change.slots.iter().for_each(|slot| self.times[*slot as usize] -= 1);
-        for (partial, before) in self.partials.iter_mut().zip(&change.before) {
-            if let Some(before) = before {
-                drop(partial.take(&change.slots));
-                partial.merge(before.as_ref(), &change.slots)?;
+        for (partial, before) in self.partials.iter_mut().zip(change.before) {
+            match before {
+                None => {}
+                Some(mut before) if change.all => {
+                    before.resize(self.times.len());
+                    *partial = before;
+                }
+                Some(before) => {
+                    drop(partial.take(&change.slots));
+                    partial.merge(before.as_ref(), &change.slots)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// The same, if the change is needed further on.
+    pub(super) fn undo_copy(&mut self, change: &Change) -> Result<()> {
+        self.undo(change.copy())
     }
 
     /// The slot of each of a slice's slots, and only those that have a key if some have none. `None` if there are none.

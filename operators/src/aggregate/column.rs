@@ -1,0 +1,175 @@
+//! A column of results, filled piece by piece: a window of a million sensors is put out in batches, and a batch may hold many windows.
+//! So results are read off some slots at a time, in the order wanted, right into the column of the batch.
+
+use std::any::Any;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, BooleanBufferBuilder, PrimitiveArray, UInt32Array};
+use arrow::buffer::NullBuffer;
+use arrow::compute::{concat, take};
+use lineside_model::{Error, Result};
+
+/// Some slots in an order.
+#[derive(Clone, Debug)]
+pub(crate) enum Picked<'a> {
+    /// Slots next to each other.
+    Run(Range<usize>),
+    /// These.
+    Each(&'a [u32]),
+}
+
+impl Picked<'_> {
+    /// What `of` has for each slot.
+    #[inline]
+    pub(super) fn collect<R, C: FromIterator<R>>(&self, mut of: impl FnMut(usize) -> R) -> C {
+        match self {
+            Self::Run(slots) => slots.clone().map(of).collect(),
+            Self::Each(slots) => slots.iter().map(|slot| of(*slot as usize)).collect(),
+        }
+    }
+
+    /// The rows of a column that has one for every slot.
+    pub(super) fn rows_of(&self, column: &dyn Array) -> Result<ArrayRef> {
+        Ok(match self {
+            Self::Run(slots) => column.slice(slots.start, slots.len()),
+            Self::Each(slots) => take(column, &UInt32Array::from(slots.to_vec()), None)?,
+        })
+    }
+}
+
+/// A column of a batch that is being filled.
+pub(crate) struct Column {
+    /// How long it may become.
+    rows_max: usize,
+    /// Numbers are written one behind the other,
+    numbers: Option<Box<dyn Filling>>,
+    /// all else is put together at the end.
+    pieces: Vec<ArrayRef>,
+}
+
+impl Column {
+    /// Nothing yet; at most so many rows will be in it.
+    pub(crate) fn new(rows_max: usize) -> Self {
+        Self { rows_max, numbers: None, pieces: Vec::new() }
+    }
+
+    /// Adds the number that `of` has for each slot. Where some slot has none `of` is called twice, so it should be cheap.
+    #[inline]
+    pub(super) fn numbers<T: ArrowPrimitiveType>(
+        &mut self,
+        picked: &Picked<'_>,
+        of: impl Fn(usize) -> Option<T::Native>,
+    ) -> Result<()> {
+        let filling = self.numbers.get_or_insert_with(|| Box::new(Numbers::<T>::default()));
+        let filling: &mut dyn Any = filling.as_mut();
+        let numbers = filling.downcast_mut::<Numbers<T>>();
+        let numbers = numbers.ok_or_else(|| Error::internal("an aggregate has results of different types"))?;
+        match picked {
+            Picked::Run(slots) => numbers.extend(slots.clone(), self.rows_max, of),
+            Picked::Each(slots) => numbers.extend(slots.iter().map(|slot| *slot as usize), self.rows_max, of),
+        }
+        Ok(())
+    }
+
+    /// Adds rows.
+    pub(super) fn piece(&mut self, rows: ArrayRef) -> Result<()> {
+        self.pieces.push(rows);
+        Ok(())
+    }
+
+    /// The column, which is empty again.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
+        if let Some(numbers) = &mut self.numbers {
+            return Ok(numbers.finish());
+        }
+        let column = match self.pieces.as_slice() {
+            [only] => ArrayRef::clone(only),
+            pieces => concat(&pieces.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?,
+        };
+        self.pieces.clear();
+        Ok(column)
+    }
+}
+
+/// Numbers of some type.
+trait Filling: Any {
+    /// The numbers as a column.
+    fn finish(&mut self) -> ArrayRef;
+}
+
+/// Numbers, and which of them there are; nothing as long as there are all.
+struct Numbers<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    valid: Option<BooleanBufferBuilder>,
+}
+
+impl<T: ArrowPrimitiveType> Default for Numbers<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), valid: None }
+    }
+}
+
+impl<T: ArrowPrimitiveType> Numbers<T> {
+    #[inline]
+    fn extend(
+        &mut self,
+        slots: impl ExactSizeIterator<Item = usize> + Clone,
+        rows_max: usize,
+        of: impl Fn(usize) -> Option<T::Native>,
+    ) {
+        let (before, rows) = (self.values.len(), self.values.len() + slots.len());
+        if rows > self.values.capacity() {
+            // As a vector grows, but not beyond what can come.
+            let room = (2 * self.values.capacity()).min(rows_max).max(rows);
+            self.values.reserve_exact(room - before);
+        }
+        let mut complete = true;
+        self.values.extend(slots.clone().map(|slot| {
+            let value = of(slot);
+            complete &= value.is_some();
+            value.unwrap_or_default()
+        }));
+        if complete && self.valid.is_none() {
+            return;
+        }
+        let valid = self.valid.get_or_insert_with(|| {
+            let mut valid = BooleanBufferBuilder::new(rows);
+            valid.append_n(before, true);
+            valid
+        });
+        slots.for_each(|slot| valid.append(of(slot).is_some()));
+    }
+}
+
+impl<T: ArrowPrimitiveType> Filling for Numbers<T> {
+    fn finish(&mut self) -> ArrayRef {
+        // What comes next is probably as long.
+        let next = Vec::with_capacity(self.values.len());
+        let values = std::mem::replace(&mut self.values, next);
+        let nulls = self.valid.take().map(|mut valid| NullBuffer::new(valid.finish()));
+        Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+
+    #[test]
+    fn a_column_says_which_numbers_are_missing_wherever_the_first_one_is() {
+        let mut column = Column::new(8);
+        let odd = |slot: usize| (slot % 2 == 1).then_some(slot as i64);
+        for _ in 0..2 {
+            column.numbers::<Int64Type>(&Picked::Each(&[5, 1, 3]), odd).expect("they are numbers");
+            column.numbers::<Int64Type>(&Picked::Run(2..6), odd).expect("they are numbers");
+            column.numbers::<Int64Type>(&Picked::Each(&[7]), odd).expect("they are numbers");
+            let expected = [Some(5), Some(1), Some(3), None, Some(3), None, Some(5), Some(7)];
+            assert_eq!(column.finish().expect("there are rows").as_primitive(), &Int64Array::from(expected.to_vec()));
+        }
+        column.numbers::<Int64Type>(&Picked::Run(1..2), odd).expect("they are numbers");
+        assert_eq!(column.finish().expect("there are rows").null_count(), 0);
+    }
+}
