@@ -74,7 +74,8 @@ impl WindowAggregate {
         for (start, part) in &slices {
             if !self.slices.contains_key(start) {
                 let before = self.slices.range(..start).next_back().map(|(_, slice)| slice);
-                self.slices.insert(*start, Slice::after(before, self.keys.len(), &self.empty));
+                let fresh = Slice::after(before, self.keys.len(), self.used.take(), &self.empty);
+                self.slices.insert(*start, fresh);
             }
             let Some(slice) = self.slices.get_mut(start) else { continue };
             let live = slice.live();
