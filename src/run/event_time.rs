@@ -47,14 +47,16 @@ impl EventTime {
         for (chunk, extent) in extents.chunks().iter().enumerate() {
             let greatest = newest.max(Timestamp(extent.greatest));
             // No row of the chunk finds the limit further on than this.
-            let limit = greatest - self.disorder;
-            if extent.least < limit.0 && limit > self.watermark {
+            let furthest = greatest - self.disorder;
+            if extent.least < furthest.0 && furthest > self.watermark {
                 let first = chunk * CHUNK;
                 let times = times[first..].iter().take(CHUNK);
+                // Rows before it are behind what the watermark would be; worked out anew only when a row is the newest.
+                let mut limit = newest - self.disorder;
                 for (row, &time) in times.enumerate().map(|(n, time)| (first + n, time)) {
-                    let limit = newest - self.disorder;
                     if time >= newest.0 {
                         newest = Timestamp(time);
+                        limit = newest - self.disorder;
                     } else if time < limit.0 && limit > self.watermark {
                         if row > from {
                             pieces.push(Piece::Rows(rows.slice(from, row - from)));

@@ -86,15 +86,31 @@ fn cut_valid(values: &[i64], offset: usize, locate: &impl Fn(i64) -> Located, ru
         } else {
             let Located { slice, cell: times } = locate(*time);
             // A cell at the limit goes on beyond it, its rows do not.
-            let first = times.start.max(-TIME_LIMIT);
-            let length = times.end.min(TIME_LIMIT + 1).abs_diff(first);
-            // One comparison: what is before the first wraps to something very large.
-            let within = |time: &&i64| time.wrapping_sub(first).cast_unsigned() < length;
-            (Place::Slice { slice, cell: times.start }, 1 + values[row + 1..].iter().take_while(within).count())
+            let (first, last) = (times.start.max(-TIME_LIMIT), (times.end - 1).min(TIME_LIMIT));
+            (Place::Slice { slice, cell: times.start }, 1 + leading(&values[row + 1..], first, last))
         };
         push(runs, place, offset + row..offset + row + len);
         row += len;
     }
+}
+
+/// How many times from the beginning on lie from `first` to `last`, which are both within the limit.
+fn leading(values: &[i64], first: i64, last: i64) -> usize {
+    // One comparison: what is before the first wraps to something very large.
+    let length = last.abs_diff(first);
+    let within = |time: &&i64| time.wrapping_sub(first).cast_unsigned() <= length;
+    let short = values.iter().take(RUN_LONG).take_while(within).count();
+    if short < RUN_LONG {
+        return short;
+    }
+    // A run that is long already is followed in steps, each without a branch: a time outside makes one of its distances negative, and
+    // where one wraps around the other does, too.
+    let (chunks, _) = values.as_chunks::<RUN_LONG>();
+    let inside = |chunk: &&[i64; RUN_LONG]| {
+        chunk.iter().fold(0, |all, time| all | time.wrapping_sub(first) | last.wrapping_sub(*time)) >= 0
+    };
+    let far = RUN_LONG * (1 + chunks[1..].iter().take_while(inside).count());
+    far + values[far..].iter().take_while(within).count()
 }
 
 fn push(runs: &mut Vec<Run>, place: Place, rows: Range<usize>) {
@@ -176,6 +192,24 @@ mod tests {
             let beyond = limit + limit.signum();
             assert_eq!(count(&[limit, beyond, limit]), 2);
             assert_eq!(count(&[beyond, limit, beyond]), 1);
+        }
+    }
+
+    #[test]
+    fn a_run_ends_at_the_first_time_outside_however_long_it_is() {
+        let ends = [(0, 9), (-7, -7), (1_700_000_000_000_000, 1_700_000_000_999_999), (-TIME_LIMIT, TIME_LIMIT)];
+        for (first, last) in ends {
+            let around = [first - 1, last + 1, i64::MIN, i64::MAX, i64::MIN / 2, i64::MAX / 2 + 1];
+            let outside = around.into_iter().filter(|time| !(first..=last).contains(time));
+            for outside in outside {
+                for place in (0..200).step_by(3).chain([63, 64, 65, 127, 128, 191, 192]) {
+                    let inside = |row: usize| if row.is_multiple_of(2) { first } else { last };
+                    let mut times = (0..200).map(inside).collect::<Vec<_>>();
+                    assert_eq!(leading(&times, first, last), 200);
+                    times[place] = outside;
+                    assert_eq!(leading(&times, first, last), place, "{outside} is not from {first} to {last}");
+                }
+            }
         }
     }
 
