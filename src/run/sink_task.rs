@@ -8,7 +8,7 @@ use lineside_connectors::backoff::Backoff;
 use lineside_connectors::{Outcome, Sink};
 use lineside_model::{Clock, Error, Reason, Result, Retry, Span, Timestamp};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::Stop;
 use super::edge::InOrder;
@@ -97,12 +97,13 @@ impl SinkTask {
         let mut result = self.connect(None).await;
         self.tell(&result);
         let mut ended = 0;
-        let mut flush_at = None;
+        let mut flush_waits = false;
+        let mut flush_at = std::pin::pin!(sleep(FLUSH_AFTER));
         while ended < self.wiring.upstream {
             let message = tokio::select! {
                 biased;
-                () = sleep_until(flush_at.unwrap_or_else(Instant::now)), if flush_at.is_some() && result.is_ok() => {
-                    flush_at = None;
+                () = flush_at.as_mut(), if flush_waits && result.is_ok() => {
+                    flush_waits = false;
                     result = self.flush().await;
                     self.tell(&result);
                     continue;
@@ -116,14 +117,16 @@ impl SinkTask {
                     if result.is_ok() {
                         result = self.write(batch).await;
                         self.tell(&result);
-                        flush_at.get_or_insert_with(|| Instant::now() + FLUSH_AFTER);
+                        if !std::mem::replace(&mut flush_waits, true) {
+                            flush_at.as_mut().reset(Instant::now() + FLUSH_AFTER);
+                        }
                     }
                     if result.is_err() {
                         self.meter.drop_rows(Reason::Undelivered, rows);
                     }
                 }
                 Some(Message::Barrier(barrier)) if result.is_ok() => {
-                    if flush_at.take().is_some() {
+                    if std::mem::take(&mut flush_waits) {
                         result = self.flush().await;
                         self.tell(&result);
                     }
@@ -170,7 +173,8 @@ impl SinkTask {
     }
 
     fn account(&mut self, outcome: &Outcome, batch: &Batch) {
-        self.works();
+        let now = self.clock.now();
+        self.works(now);
         for (reason, rows, detail) in &outcome.rejected {
             self.meter.drop_rows(*reason, *rows);
             self.note(*reason, detail);
@@ -178,13 +182,13 @@ impl SinkTask {
         self.meter.rows_out(outcome.written);
         self.unflushed += outcome.written;
         if outcome.written > 0 {
-            self.meter.sensor_to_sink(self.clock.now().since(batch.origin), outcome.written);
+            self.meter.sensor_to_sink(now.since(batch.origin), outcome.written);
         }
     }
 
     /// Something was written or flushed. Only a connection that has lasted for a while ends the waiting between attempts.
-    fn works(&mut self) {
-        if self.clock.now().since(self.opened_at) >= STEADY {
+    fn works(&mut self, now: Timestamp) {
+        if now.since(self.opened_at) >= STEADY {
             self.backoff.reset();
             if std::mem::take(&mut self.lost) {
                 tracing::info!("working again");
@@ -202,7 +206,7 @@ impl SinkTask {
             match flushed {
                 Ok(()) => {
                     self.unflushed = 0;
-                    self.works();
+                    self.works(self.clock.now());
                     return Ok(());
                 }
                 Err(error) => self.connect(Some(error)).await?,

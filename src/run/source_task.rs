@@ -147,7 +147,7 @@ impl SourceTask {
         if self.unacked > 0 {
             confirmed = self.barrier().await;
         }
-        let told = self.tell_sensors(true);
+        let told = self.tell_sensors(self.clock.now(), true);
         if !self.ended {
             self.send_to_inputs(&Message::End(ending)).await;
         }
@@ -168,6 +168,7 @@ impl SourceTask {
         }
         self.meter.set_state(State::Running);
         let opened_at = self.clock.now();
+        let mut steady = false;
         loop {
             let waits_for_acks = self.unacked_limit.is_some() && self.unacked > 0 && self.acks.under_way() < BARRIERS;
             let quiet = if self.table { None } else { self.time.wait(self.clock.now()) };
@@ -181,9 +182,10 @@ impl SourceTask {
                 // Nobody is left to look rows up.
                 () = self.wiring.workers.closed(), if self.ended => return Ok(Ending::Complete),
                 Some(number) = self.wiring.answers.recv() => self.answered(number).await?,
-                pulled = self.source.pull(self.wiring.limit) => {
+                (pulled, waited) = telling_if_it_waits(self.source.pull(self.wiring.limit)) => {
                     let pulled = pulled?;
-                    if self.clock.now().since(opened_at) >= STEADY {
+                    if !steady && self.clock.now().since(opened_at) >= STEADY {
+                        steady = true;
                         backoff.reset();
                         if std::mem::take(told) {
                             tracing::info!("working again");
@@ -192,8 +194,11 @@ impl SourceTask {
                     if !self.take(pulled).await? {
                         return Ok(Ending::Complete);
                     }
-                    // A source that always has more must not keep others on the lane from their turn.
-                    tokio::task::yield_now().await;
+                    // A source that always has more must not keep others on the lane from their turn. One that waited has let
+                    // them have it.
+                    if !waited {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 // Nothing more has arrived: what has is acknowledged as soon as it is durable.
                 () = std::future::ready(()), if waits_for_acks => self.barrier().await?,
@@ -251,15 +256,18 @@ impl SourceTask {
             return self.hand_on_table(rows, origin).await;
         }
         let (mut pieces, mut aside) = (Vec::new(), Vec::new());
-        self.time.take(rows, self.clock.now(), &mut pieces, &mut aside)?;
+        let now = self.clock.now();
+        self.time.take(rows, now, &mut pieces, &mut aside)?;
         let beyond_limit = self.time.take_beyond_limit();
         if beyond_limit > 0 {
             lineside_connectors::Meter::add(self.meter.as_ref(), "beyond_time_keys", beyond_limit);
         }
         self.hand_on_pieces(pieces, origin).await?;
-        self.hand_on_aside(aside, origin).await?;
+        if !aside.is_empty() || self.reads(Input::Quarantine(self.number)) {
+            self.hand_on_aside(aside, origin).await?;
+        }
         self.meter.held.set_heard_at(self.time.latest_rows());
-        self.tell_sensors(false)
+        self.tell_sensors(now, false)
     }
 
     /// Every worker gets the whole table. It has no time that others would wait for: behind the first the workers hear of its
@@ -275,8 +283,7 @@ impl SourceTask {
     }
 
     /// Tells the meter what its sensors are to the watermark, at most once a second.
-    fn tell_sensors(&mut self, at_once: bool) -> Result<()> {
-        let now = self.clock.now();
+    fn tell_sensors(&mut self, now: Timestamp, at_once: bool) -> Result<()> {
         if at_once || now.since(self.told_sensors) >= TELL_EVERY {
             self.told_sensors = now;
             self.meter.held.set_sensors(self.time.sensors(now, SENSORS_TOLD)?);
@@ -327,7 +334,7 @@ impl SourceTask {
         self.time.silence(self.clock.now(), &mut pieces);
         let origin = self.time.latest_rows();
         self.hand_on_pieces(pieces, origin).await?;
-        self.tell_sensors(true)
+        self.tell_sensors(self.clock.now(), true)
     }
 
     fn reads(&self, input: Input) -> bool {
@@ -387,4 +394,16 @@ impl SourceTask {
             self.wiring.workers.to_all(input, message).await;
         }
     }
+}
+
+/// What a future gives, and whether others had their turn while it was waited for.
+async fn telling_if_it_waits<T>(future: impl Future<Output = T>) -> (T, bool) {
+    let mut future = std::pin::pin!(future);
+    let mut waited = false;
+    std::future::poll_fn(|cx| {
+        let polled = future.as_mut().poll(cx).map(|given| (given, waited));
+        waited = true;
+        polled
+    })
+    .await
 }

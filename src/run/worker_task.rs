@@ -66,7 +66,10 @@ impl WorkerTask {
                 self.worker.tick(now, &mut outbox)?;
                 self.hand_out(&mut outbox, Order::Free).await;
             }
-            tokio::task::yield_now().await;
+            // With nothing more to do it waits anyway.
+            if !self.inbox.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
