@@ -22,6 +22,8 @@ pub(crate) enum Workload {
     W4a,
     /// Paced: tumbling windows of 10 ms per sensor.
     W4w,
+    /// Paced: rows are made and nothing is computed, without the engine. What the machine's timer gives.
+    W4t,
 }
 
 impl Workload {
@@ -35,6 +37,7 @@ impl Workload {
             Self::W3 => "w3",
             Self::W4a => "w4a",
             Self::W4w => "w4w",
+            Self::W4t => "w4t",
         }
     }
 
@@ -55,6 +58,7 @@ impl Workload {
             }
             Self::W3 => "SELECT ts, sensor, value * 1.8 + 32 AS value FROM events WHERE value > 60",
             Self::W4a => "SELECT ts, sensor, value FROM events WHERE value > 90",
+            Self::W4t => "SELECT ts, sensor, value FROM events",
             Self::W4w => {
                 "SELECT sensor, window_start, window_end, count(*) AS count
                  FROM TUMBLE(events, ts, INTERVAL '10' MILLISECOND) GROUP BY sensor, window_start, window_end"

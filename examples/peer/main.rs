@@ -1,10 +1,11 @@
 //! lineside as one more peer in a comparison of engines: runs one job and prints one JSON line about it.
 //!
 //! `peer [--workers N] w1|w1s|w2|w2s|w3 mem|parquet|csv ROWS` reads prepared rows as fast as it can,
-//! `peer [--workers N] w4a|w4w RATE SECONDS` makes rows at a fixed rate and measures how late results are. The job is an
+//! `peer [--workers N] w4a|w4w|w4t RATE SECONDS` makes rows at a fixed rate and measures how late results are. The job is an
 //! ordinary pipeline file, read, planned and run as `lineside run` would; only the source in memory, the paced source and the
 //! sink that checks the results are this program's own. `loadtest/peers/README.md` has the workloads and what was measured.
 
+mod alone;
 mod check;
 mod columns;
 mod job;
@@ -26,6 +27,7 @@ use kinds::{Checked, InMemory, PacedKind};
 use latency::{Alarms, LateWindows};
 use lineside::clock::SystemClock;
 use lineside::config::Config;
+use lineside::observe::Report;
 use lineside::plan::{Registries, build};
 use lineside::run::Run;
 use lineside_connectors::ConnectorKind;
@@ -43,9 +45,9 @@ struct Arguments {
     workers: usize,
     /// What is computed.
     workload: Workload,
-    /// mem, parquet or csv; for w4a and w4w the rate, in events a second.
+    /// mem, parquet or csv; for w4a, w4w and w4t the rate, in events a second.
     input: String,
-    /// How many rows; for w4a and w4w how many seconds.
+    /// How many rows; for w4a, w4w and w4t how many seconds.
     count: u64,
 }
 
@@ -68,13 +70,13 @@ fn run(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let watch = Arc::new(Stopwatch::default());
     let mut kinds: Vec<&'static dyn ConnectorKind> = vec![&FileKind];
     let (input, rows, check): (_, _, Box<dyn Check>) = match workload {
-        Workload::W4a | Workload::W4w => {
+        Workload::W4a | Workload::W4w | Workload::W4t => {
             let rate = arguments.input.parse::<u64>()?;
             let schedule = Schedule { rate, rows: rate * count };
             kinds.push(leak(PacedKind { schedule, watch: Arc::clone(&watch) }));
             let check: Box<dyn Check> = match workload {
-                Workload::W4a => Box::new(Alarms::new(&watch)),
-                _ => Box::new(LateWindows::new(&watch)),
+                Workload::W4w => Box::new(LateWindows::new(&watch)),
+                _ => Box::new(Alarms::new(&watch)),
             };
             (Input::Paced, schedule.rows, check)
         }
@@ -95,18 +97,19 @@ fn run(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let job = Job { workload, input, workers, path: data.file(workload, input) };
 
     watch.start();
-    let config = Config::parse(Path::new("peer.toml"), job.pipeline(), &|_| None)?;
-    let plan = build(&config, &Registries { connectors: &kinds, ..Registries::BUILD })?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let (report, result) = Run::start(&Arc::new(plan), &clock)?.wait();
-    let seconds = watch.elapsed().as_secs_f64();
-    result?;
-
-    let read = report.objects.first().map_or(0, |source| source.rows_in);
-    let mut dropped = report.objects.iter().flat_map(|object| object.dropped.keys());
-    if read != rows || dropped.any(|reason| *reason != Reason::Filtered.word()) {
-        return Err(format!("{rows} rows were to be read, and none to be dropped but by the query:\n{report}").into());
+    match workload {
+        Workload::W4t => alone::run(Schedule { rate: arguments.input.parse()?, rows }, &watch, &check, clock)?,
+        _ => {
+            let config = Config::parse(Path::new("peer.toml"), job.pipeline(), &|_| None)?;
+            let plan = build(&config, &Registries { connectors: &kinds, ..Registries::BUILD })?;
+            let (report, result) = Run::start(&Arc::new(plan), &clock)?.wait();
+            result?;
+            check_books(&report, rows)?;
+        }
     }
+    let seconds = watch.elapsed().as_secs_f64();
+
     let mut line = json!({
         "workload": workload.word(), "peer": "lineside", "version": env!("CARGO_PKG_VERSION"), "input": input.word(),
         "workers": workers, "rows": rows, "seconds": seconds, "rows_per_s": rows as f64 / seconds,
@@ -117,6 +120,16 @@ fn run(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
         line["rate"] = arguments.input.parse::<u64>()?.into();
     }
     Ok(line)
+}
+
+/// A run counts only if every row was read, and none was dropped but by the query.
+fn check_books(report: &Report, rows: u64) -> Result<(), String> {
+    let read = report.objects.first().map_or(0, |source| source.rows_in);
+    let mut dropped = report.objects.iter().flat_map(|object| object.dropped.keys());
+    if read != rows || dropped.any(|reason| *reason != Reason::Filtered.word()) {
+        return Err(format!("{rows} rows were to be read, and none to be dropped but by the query:\n{report}"));
+    }
+    Ok(())
 }
 
 /// Connectors live as long as the program, which runs one job.
