@@ -30,7 +30,7 @@ use super::late;
 use super::layout::Layout;
 use super::output::Output;
 use super::runs::{Located, Place, Run, Stretch, cut, regrouped, stretches};
-use super::slice::{Part, Slice, SliceState};
+use super::slice::{Part, Slice, SliceState, Used};
 use super::sliding::{Merged, Sliding};
 use super::view::{View, ViewState};
 use crate::aggregate::{Partial, Rows};
@@ -54,8 +54,7 @@ pub(super) struct WindowAggregate {
     views: Vec<View>,
     /// Keys in all slices, each counted once for each slice it is in.
     entries: usize,
-    /// The slice that was removed last, for its room.
-    used: Option<Slice>,
+    used: Used,
     scratch: Scratch,
 }
 
@@ -82,7 +81,7 @@ impl WindowAggregate {
             slices: BTreeMap::new(),
             views: layout.views.iter().map(|_| View::new()).collect(),
             entries: 0,
-            used: None,
+            used: Used::default(),
             scratch: Scratch::default(),
             layout,
         })
@@ -208,7 +207,7 @@ impl WindowAggregate {
                 self.views[n].rows = self.views[n].rows.saturating_sub(slice.rows());
             }
             let Some(kept) = self.slice_of(number) else {
-                self.used = Some(slice);
+                self.used.put(slice, self.entries);
                 continue;
             };
             let wanted = self.wanted(number);

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use arrow::array::{Array, TimestampMicrosecondArray};
+use hashbrown::HashMap;
 use lineside_model::Reason;
 
 use super::assign::TIME_LIMIT;
@@ -140,17 +141,45 @@ pub(super) fn stretches(runs: &[Run]) -> impl Iterator<Item = Stretch<'_>> {
 
 /// The order of rows that makes runs few, and the runs in that order.
 pub(super) fn regrouped(runs: &[Run]) -> (Vec<u32>, Vec<Run>) {
-    let mut sorted = runs.to_vec();
-    // The sort is stable.
-    sorted.sort_by_key(|run| run.place.group());
-    let order = sorted.iter().flat_map(|run| run.rows.clone()).map(|row| row as u32).collect();
+    let sorted = grouped(runs);
+    let runs = || sorted.iter().map(|n| &runs[*n as usize]);
+    let order = runs().flat_map(|run| run.rows.clone()).map(|row| row as u32).collect();
     let (mut start, mut few) = (0, Vec::new());
-    for run in sorted {
+    for run in runs() {
         let len = run.rows.len();
         push(&mut few, run.place, start..start + len);
         start += len;
     }
     (order, few)
+}
+
+/// The numbers of the runs, group by group and in the order of arrival within each. Runs are many and groups few, so they are counted
+/// and not sorted.
+fn grouped(runs: &[Run]) -> Vec<u32> {
+    let (mut numbers, mut groups) = (HashMap::new(), Vec::new());
+    let number = |run: &Run| {
+        let group = run.place.group();
+        *numbers.entry(group).or_insert_with(|| {
+            groups.push((group, 0));
+            groups.len() - 1
+        })
+    };
+    let of_runs = runs.iter().map(number).collect::<Vec<_>>();
+    of_runs.iter().for_each(|group| groups[*group].1 += 1);
+    let mut places = vec![0; groups.len()];
+    let mut rising = (0..groups.len()).collect::<Vec<_>>();
+    rising.sort_by_key(|group| groups[*group].0);
+    let mut before = 0;
+    for group in rising {
+        places[group] = before;
+        before += groups[group].1;
+    }
+    let mut sorted = vec![0; runs.len()];
+    for (run, group) in (0u32..).zip(of_runs) {
+        sorted[places[group]] = run;
+        places[group] += 1;
+    }
+    sorted
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ pub(super) use super::slots::Renumbered;
 use super::slots::{NONE, Rising, Slots};
 use crate::aggregate::{Partial, Rows};
 
+/// Used slices have at most one slot for so many entries in open ones.
+const USED_PART: usize = 8;
+
 /// Partials of a stretch of time.
 #[derive(Debug)]
 pub(super) struct Slice {
@@ -24,6 +27,31 @@ pub(super) struct SliceState {
     /// The key of each slot.
     pub(super) keys: Vec<u32>,
     pub(super) partials: Vec<Vec<u8>>,
+}
+
+/// Slices that are not needed any more, for their room: one, and more where they are small beside those that are open.
+#[derive(Debug, Default)]
+pub(super) struct Used {
+    slices: Vec<Slice>,
+    slots: usize,
+}
+
+impl Used {
+    /// Adds a slice. `entries` is how many keys there are in all open slices.
+    pub(super) fn put(&mut self, slice: Slice, entries: usize) {
+        self.slots += slice.slots.keys().len();
+        self.slices.push(slice);
+        while self.slices.len() > 1 && self.slots > entries / USED_PART {
+            self.take();
+        }
+    }
+
+    /// The one that was added last.
+    pub(super) fn take(&mut self) -> Option<Slice> {
+        let slice = self.slices.pop()?;
+        self.slots -= slice.slots.keys().len();
+        Some(slice)
+    }
 }
 
 /// What a window has to say: its keys in rising order, and what their results are read off.

@@ -87,9 +87,8 @@ impl Merged<'_> {
 
     /// Which aggregates the stacks hold.
     fn stacked(&self) -> Vec<bool> {
-        let combinable =
-            |(partial, wanted): (&Box<dyn Partial>, &bool)| *wanted && Part::Combinable.has(partial.as_ref());
-        self.like.iter().zip(self.wanted).map(combinable).collect()
+        let partials = self.like.iter().map(|partial| Part::Combinable.has(partial.as_ref()));
+        partials.zip(self.wanted).map(|(combinable, wanted)| combinable && *wanted).collect()
     }
 }
 

@@ -56,7 +56,9 @@ impl Slots {
     /// The same, in the room that `used` ones have taken.
     pub(super) fn in_room_of(self, used: Self) -> Self {
         let Self { mut keys, mut dense, mut sparse, .. } = used;
-        (keys.clear(), dense.clear(), sparse.clear());
+        keys.clear();
+        dense.clear();
+        sparse.clear();
         Self { keys, dense, sparse, ..self }
     }
 
@@ -126,8 +128,8 @@ impl Slots {
         let live = other.keys.iter().copied().filter(|key| *key != NONE);
         let known = live.clone().max()? as usize + 1;
         if other.live == other.keys.len() {
-            let found = self.find(&other.keys, known, &mut slots);
-            return Some(found.to_vec());
+            self.find(&other.keys, known, &mut slots);
+            return Some(if self.direct { other.keys.clone() } else { slots });
         }
         let live = live.collect::<Vec<_>>();
         let mut found = self.find(&live, known, &mut slots).iter().copied();
