@@ -1,6 +1,6 @@
 //! lineside as one more peer in a comparison of engines: runs one job and prints one JSON line about it.
 //!
-//! `peer [--workers N] w1|w1s|w2|w2s|w3 mem|parquet|csv ROWS` reads prepared rows as fast as it can,
+//! `peer [--workers N] w1|w1s|w2|w2s|w3|w3r mem|parquet|csv ROWS` reads prepared rows as fast as it can,
 //! `peer [--workers N] w4a|w4w|w4t RATE SECONDS` makes rows at a fixed rate and measures how late results are. The job is an
 //! ordinary pipeline file, read, planned and run as `lineside run` would; only the source in memory, the paced source and the
 //! sink that checks the results are this program's own. `loadtest/peers/README.md` has the workloads and what was measured.
@@ -86,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
                 kinds.push(leak(InMemory(data.rows(workload, usize::try_from(count)?)?)));
             }
             let check: Box<dyn Check> = match workload {
-                Workload::W3 => Box::<Values>::default(),
+                Workload::W3 | Workload::W3r => Box::<Values>::default(),
                 _ => Box::<Windows>::default(),
             };
             (input, count, check)
