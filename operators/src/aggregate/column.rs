@@ -81,7 +81,7 @@ impl Column {
     /// The column, which is empty again.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
         if let Some(numbers) = &mut self.numbers {
-            return Ok(numbers.finish());
+            return Ok(numbers.finish(self.rows_max));
         }
         let column = match self.pieces.as_slice() {
             [only] => ArrayRef::clone(only),
@@ -94,8 +94,8 @@ impl Column {
 
 /// Numbers of some type.
 trait Filling: Any {
-    /// The numbers as a column.
-    fn finish(&mut self) -> ArrayRef;
+    /// The numbers as a column of which there may be at most so many rows.
+    fn finish(&mut self, rows_max: usize) -> ArrayRef;
 }
 
 /// Numbers, and which of them there are; nothing as long as there are all.
@@ -143,9 +143,9 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
 }
 
 impl<T: ArrowPrimitiveType> Filling for Numbers<T> {
-    fn finish(&mut self) -> ArrayRef {
-        // What comes next is probably as long.
-        let next = Vec::with_capacity(self.values.len());
+    fn finish(&mut self, rows_max: usize) -> ArrayRef {
+        // A full one is probably followed by another.
+        let next = if self.values.len() == rows_max { Vec::with_capacity(rows_max) } else { Vec::new() };
         let values = std::mem::replace(&mut self.values, next);
         let nulls = self.valid.take().map(|mut valid| NullBuffer::new(valid.finish()));
         Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
