@@ -194,3 +194,70 @@ impl Stack {
         Ok(SliceState { rows: self.rows, keys, partials })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::{AggregateFunction, Column, Interpolation, Picked, Rows, Smoothing, Statistic, partial};
+    use arrow::array::{ArrayRef, Float64Array};
+    use arrow::datatypes::DataType;
+
+    const KEYS: u32 = 100;
+
+    fn slice(like: &[Box<dyn Partial>], number: u32, keys: u32) -> Slice {
+        let ids = (0..keys).map(|n| (n * 37 + number * 11) % KEYS).collect::<Vec<_>>();
+        let times = ids.iter().map(|id| i64::from(number * 1000 + id)).collect::<Vec<_>>();
+        let values = ids.iter().map(|id| f64::from(id * 7 + number) / 3.0).collect::<Float64Array>();
+        let mut slice = Slice::empty(like);
+        let rows = |_, slots| Rows { slots, times: &times, column: Some(&values), start: 0 };
+        slice.update(&ids, KEYS as usize, &mut Vec::new(), rows).expect("they are numbers");
+        slice
+    }
+
+    /// The keys that occur, each its own slot, and all results.
+    fn told(stack: &Stack) -> (Vec<u32>, Vec<ArrayRef>) {
+        let live = (0..stack.times.len() as u32).filter(|slot| stack.has(*slot as usize)).collect::<Vec<_>>();
+        let result = |partial: &dyn Partial| {
+            let mut column = Column::new(live.len());
+            partial.emit_statistic(Statistic::Whole, &Picked::Each(&live), &mut column).expect("it has one result");
+            column.finish().expect("it has rows")
+        };
+        let results = if live.is_empty() {
+            Vec::new()
+        } else {
+            stack.partials.iter().map(|partial| result(partial.as_ref())).collect()
+        };
+        (live, results)
+    }
+
+    #[test]
+    fn what_was_put_before_is_taken_out_to_the_last_bit() {
+        use AggregateFunction::{Avg, Ewma, FirstValue, Max, Mode, Percentile, Slope, StddevSample, TimeWeightedAvg};
+        let functions = [
+            Avg,
+            Max,
+            FirstValue,
+            StddevSample,
+            Slope,
+            Mode,
+            Percentile { fraction: 0.5, exact: false },
+            TimeWeightedAvg(Interpolation::Hold),
+            Ewma(Smoothing::Alpha(0.5)),
+        ];
+        let like =
+            functions.iter().map(|function| partial(function, Some(&DataType::Float64)).expect("they go with it"));
+        let like = like.collect::<Vec<_>>();
+        let (mut stack, mut slots) = (Stack::empty(&like), Slots::expecting(KEYS as usize));
+        let (mut states, mut changes) = (Vec::new(), Vec::new());
+        // One key, a few and nearly all: what is remembered is picked out or whole.
+        for (number, keys) in [90, 3, 60, 1, 95, 40].into_iter().enumerate().rev() {
+            states.push(told(&stack));
+            let slice = slice(&like, number as u32, keys);
+            changes.push(stack.put_before(number as i64, &slice, &mut slots, &[true; 9]).expect("they are alike"));
+        }
+        while let Some(change) = changes.pop() {
+            stack.undo(change).expect("it was put in");
+            assert_eq!(Some(told(&stack)), states.pop(), "{} changes are left", changes.len());
+        }
+    }
+}
