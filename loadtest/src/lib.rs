@@ -6,11 +6,13 @@
 //! | [`trace`] | recorded readings, from CSV or Parquet |
 //! | [`player`] | plays a trace to MQTT, Kafka or lines, paced, with exact counts |
 //! | [`broker`] | an MQTT broker within the process |
+//! | [`outcome`] | what one run of a load case measured |
 //!
 //! This crate talks to the engine over the wire only, as a plant would, and knows nothing of its insides.
 
 pub mod broker;
 mod clock;
+pub mod outcome;
 pub mod plant;
 pub mod player;
 pub mod trace;
