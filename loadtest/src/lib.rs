@@ -7,6 +7,7 @@
 //! | [`player`] | plays a trace to MQTT, Kafka or lines, paced, with exact counts |
 //! | [`broker`] | an MQTT broker within the process |
 //! | [`outcome`] | what one run of a load case measured |
+//! | [`report`] | tells an outcome: in the terminal, as JSON, as a page |
 //!
 //! This crate talks to the engine over the wire only, as a plant would, and knows nothing of its insides.
 
@@ -15,6 +16,7 @@ mod clock;
 pub mod outcome;
 pub mod plant;
 pub mod player;
+pub mod report;
 pub mod trace;
 
 pub use broker::Broker;

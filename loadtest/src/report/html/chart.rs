@@ -1,0 +1,195 @@
+//! A chart as SVG: axes with round ticks, lines named at their right end, no script. Colours are those of the page, by class.
+
+use std::fmt::Write;
+
+use super::axis::Axis;
+use crate::report::table::escaped;
+
+/// The size in which a chart is drawn; the page scales it.
+const WIDTH: f64 = 500.0;
+const HEIGHT: f64 = 250.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 26.0;
+/// Room for the labels of the left axis and for names at the right: the same in all charts, so that times stand below each other.
+const LEFT: f64 = 58.0;
+const RIGHT: f64 = 68.0;
+/// What a character of a label takes, about the most of all fonts it may be shown in, and one of a name, which is bold.
+const CHARACTER: f64 = 7.2;
+const BOLD: f64 = 8.6;
+/// How far apart the names of two lines are.
+const NAME_HEIGHT: f64 = 14.0;
+/// Names of lines are cut behind so many characters; the tables have them in full.
+const NAME_LENGTH: usize = 18;
+
+/// A chart of some lines over the same axes.
+#[derive(Debug)]
+pub(super) struct Chart {
+    /// What it shows, with the unit where the axis does not tell.
+    pub(super) title: String,
+    /// What is to be known to read it.
+    pub(super) note: String,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    pub(super) lines: Vec<Line>,
+}
+
+/// A line.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// What it is; stands at its right end.
+    pub(super) name: String,
+    /// The class that gives its colour and stroke.
+    pub(super) class: String,
+    /// Its points from left to right; where there is none, it is interrupted.
+    pub(super) points: Vec<Option<(f64, f64)>>,
+}
+
+impl Chart {
+    /// The chart as a figure of the page.
+    pub(super) fn html(&self) -> String {
+        let note =
+            if self.note.is_empty() { String::new() } else { format!(" <small>{}</small>", escaped(&self.note)) };
+        format!("<figure><figcaption>{}{note}</figcaption>\n{}</figure>\n", escaped(&self.title), self.svg())
+    }
+
+    fn svg(&self) -> String {
+        let long = |text: &str| text.chars().count() as f64;
+        let names = self.lines.iter().map(|line| long(&short(&line.name))).fold(0.0, f64::max);
+        let area = Area { left: LEFT, right: WIDTH - (names * BOLD + 8.0).max(RIGHT) };
+        let mut svg =
+            format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n", escaped(&self.title));
+        self.draw_axes(&mut svg, &area);
+        for line in &self.lines {
+            svg += &format!("<path class=\"line {}\" d=\"{}\"/>\n", line.class, self.path(line, &area));
+        }
+        self.draw_names(&mut svg, &area);
+        svg + "</svg>\n"
+    }
+
+    fn draw_axes(&self, svg: &mut String, area: &Area) {
+        let bottom = HEIGHT - BOTTOM;
+        for tick in &self.y.ticks {
+            let y = Area::y(tick.at);
+            *svg += &format!("<path class=\"grid\" d=\"M{:.1} {y:.1}H{:.1}\"/>", area.left, area.right);
+            *svg +=
+                &format!("<text class=\"y\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n", area.left - 6.0, y + 4.0, tick.label);
+        }
+        *svg += &format!("<path class=\"axis\" d=\"M{:.1} {bottom:.1}H{:.1}\"/>\n", area.left, area.right);
+        let mut written = f64::NEG_INFINITY;
+        for tick in &self.x.ticks {
+            let (x, half) = (area.x(tick.at), tick.label.chars().count() as f64 * CHARACTER / 2.0);
+            *svg += &format!("<path class=\"axis\" d=\"M{x:.1} {bottom:.1}v4\"/>");
+            // A label that would touch the one before it is left out; its tick stays.
+            if x - half > written {
+                *svg += &format!("<text class=\"x\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>\n", bottom + 18.0, tick.label);
+                written = x + half + CHARACTER / 2.0;
+            }
+        }
+    }
+
+    fn path(&self, line: &Line, area: &Area) -> String {
+        let mut path = String::new();
+        let mut before = false;
+        for (at, point) in line.points.iter().enumerate() {
+            let Some((x, y)) = *point else {
+                before = false;
+                continue;
+            };
+            let (x, y) = (area.x(self.x.place(x)), Area::y(self.y.place(y)));
+            let letter = if before { 'L' } else { 'M' };
+            // Writing to a string does not fail.
+            write!(path, "{letter}{x:.1} {y:.1}").unwrap_or_default();
+            // A point without neighbours is a line of no length, which round ends show as a dot.
+            if !before && !matches!(line.points.get(at + 1), Some(Some(_))) {
+                path.push_str("h0");
+            }
+            before = true;
+        }
+        path
+    }
+
+    /// Writes the names at the right, each at the height of its line's end or as near as the others let it.
+    fn draw_names(&self, svg: &mut String, area: &Area) {
+        let ends = self.lines.iter().filter_map(|line| {
+            let (_, y) = line.points.iter().rev().flatten().next()?;
+            Some((Area::y(self.y.place(*y)), line))
+        });
+        let mut ends: Vec<_> = ends.collect();
+        // Equal heights keep the order in which the lines were given, the upper first.
+        ends.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let heights = apart(&ends.iter().map(|(y, _)| *y).collect::<Vec<_>>());
+        for ((_, line), y) in ends.iter().zip(heights) {
+            let (x, y, name) = (area.right + 6.0, y + 4.0, escaped(&short(&line.name)));
+            *svg += &format!("<text class=\"name {}\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>\n", line.class);
+        }
+    }
+}
+
+/// Where lines are drawn.
+struct Area {
+    left: f64,
+    right: f64,
+}
+
+impl Area {
+    fn x(&self, at: f64) -> f64 {
+        self.left + at * (self.right - self.left)
+    }
+
+    fn y(at: f64) -> f64 {
+        HEIGHT - BOTTOM - at * (HEIGHT - BOTTOM - TOP)
+    }
+}
+
+/// Heights, from the upper on, moved so that names do not touch and stay within the chart.
+fn apart(wanted: &[f64]) -> Vec<f64> {
+    let mut heights = wanted.to_vec();
+    let mut least = TOP;
+    for height in &mut heights {
+        *height = height.max(least);
+        least = *height + NAME_HEIGHT;
+    }
+    let mut most = HEIGHT - BOTTOM;
+    for height in heights.iter_mut().rev() {
+        *height = height.min(most);
+        most = *height - NAME_HEIGHT;
+    }
+    heights
+}
+
+fn short(name: &str) -> String {
+    match name.char_indices().nth(NAME_LENGTH) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_touch() {
+        assert_eq!(apart(&[50.0, 52.0, 120.0]), [50.0, 64.0, 120.0]);
+        let bottom = HEIGHT - BOTTOM;
+        assert_eq!(apart(&[bottom, bottom]), [bottom - NAME_HEIGHT, bottom]);
+    }
+
+    #[test]
+    fn a_line_is_interrupted_where_nothing_was_measured() {
+        let points = vec![Some((0.0, 1.0)), Some((1.0, 2.0)), None, Some((3.0, 2.0)), None];
+        let line = Line { name: "a <b>".to_owned(), class: "s0".to_owned(), points };
+        let chart = Chart {
+            title: "t".to_owned(),
+            note: String::new(),
+            x: Axis::seconds(4.0),
+            y: Axis::amounts(2.0, ""),
+            lines: vec![line],
+        };
+        let svg = chart.svg();
+        let path = svg.split("class=\"line s0\" d=\"").nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!(path.matches('M').count(), 2, "{path}");
+        assert!(path.ends_with("h0"), "{path}");
+        assert!(svg.contains(">a &lt;b&gt;</text>"), "{svg}");
+    }
+}

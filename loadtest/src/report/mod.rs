@@ -1,0 +1,18 @@
+//! Tells what a run measured: as a table in the terminal, as a JSON file for programs, and as one page to print and hang up.
+//!
+//! All three are made of an [`Outcome`](crate::outcome::Outcome) alone, so a page can be made again from a JSON file of last year.
+//! Terminal and page show the same tables, in the same order: what was to be held comes first.
+
+mod html;
+mod json;
+mod table;
+mod tables;
+mod terminal;
+pub mod units;
+
+pub use html::html;
+pub use json::{json, read_json};
+pub use terminal::terminal;
+
+#[cfg(test)]
+pub(crate) mod sample;

@@ -1,0 +1,138 @@
+//! A table, told once and shown twice: in columns of text for a terminal, and as HTML.
+
+/// A table with a heading.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// What it is about; stands over the first column.
+    pub(super) title: &'static str,
+    /// The other columns.
+    pub(super) columns: Vec<Column>,
+    /// Its rows.
+    pub(super) rows: Vec<Row>,
+}
+
+/// A column behind the first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    name: &'static str,
+    /// Numbers stand at the right, so that their digits are below each other.
+    right: bool,
+}
+
+/// A column of numbers.
+pub(super) const fn number(name: &'static str) -> Column {
+    Column { name, right: true }
+}
+
+/// A column of words.
+pub(super) const fn words(name: &'static str) -> Column {
+    Column { name, right: false }
+}
+
+/// A row: its name, its cells, and what is to be said below it.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    /// Whether it was held, where that is the question.
+    pub(super) held: Option<bool>,
+    /// What it is about.
+    pub(super) name: String,
+    /// One for each column.
+    pub(super) cells: Vec<String>,
+    /// What stands below it.
+    pub(super) note: String,
+}
+
+impl Row {
+    pub(super) fn new(name: impl Into<String>, cells: impl IntoIterator<Item = String>) -> Self {
+        Self { name: name.into(), cells: cells.into_iter().collect(), ..Self::default() }
+    }
+
+    fn mark(&self) -> &'static str {
+        match self.held {
+            None => "",
+            Some(true) => "✓ ",
+            Some(false) => "✗ ",
+        }
+    }
+}
+
+impl Table {
+    /// As lines of text, aligned; nothing if it has no rows.
+    pub(super) fn text(&self) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        let wide = |text: &str| text.chars().count();
+        let first = self.rows.iter().map(|row| wide(row.mark()) + wide(&row.name) + 2).chain([wide(self.title)]).max();
+        let widths: Vec<usize> = (self.columns.iter().enumerate())
+            .map(|(at, column)| {
+                let cells = self.rows.iter().filter_map(|row| row.cells.get(at)).map(|cell| wide(cell));
+                cells.chain([wide(column.name)]).max().unwrap_or(0)
+            })
+            .collect();
+        let line = |name: &str, cells: &[&str]| {
+            let mut line = format!("{name:<0$}", first.unwrap_or(0));
+            for ((cell, column), width) in cells.iter().zip(&self.columns).zip(&widths) {
+                let spaces = " ".repeat(width - wide(cell));
+                let (before, behind) = if column.right { (spaces.as_str(), "") } else { ("", spaces.as_str()) };
+                line.push_str("  ");
+                line.extend([before, cell, behind]);
+            }
+            format!("{}\n", line.trim_end())
+        };
+        let mut text = line(self.title, &self.columns.iter().map(|column| column.name).collect::<Vec<_>>());
+        for row in &self.rows {
+            let name = format!("  {}{}", row.mark(), row.name);
+            text += &line(&name, &row.cells.iter().map(String::as_str).collect::<Vec<_>>());
+            if !row.note.is_empty() {
+                text += &format!("      {}\n", row.note);
+            }
+        }
+        text
+    }
+
+    /// As HTML; nothing if it has no rows.
+    pub(super) fn html(&self) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        let mut html = format!("<div class=\"table\"><table>\n<tr><th>{}</th>", escaped(self.title));
+        let class = |column: &Column| if column.right { " class=\"n\"" } else { "" };
+        for column in &self.columns {
+            html += &format!("<th{}>{}</th>", class(column), escaped(column.name));
+        }
+        html += "</tr>\n";
+        for row in &self.rows {
+            let mark = match row.held {
+                None => "",
+                Some(true) => "<b class=\"yes\">✓</b> ",
+                Some(false) => "<b class=\"no\">✗</b> ",
+            };
+            html += &format!("<tr><td>{mark}{}</td>", escaped(&row.name));
+            for (cell, column) in row.cells.iter().zip(&self.columns) {
+                html += &format!("<td{}>{}</td>", class(column), escaped(cell));
+            }
+            html += "</tr>\n";
+            if !row.note.is_empty() {
+                let wide = self.columns.len() + 1;
+                html += &format!("<tr class=\"note\"><td colspan=\"{wide}\">{}</td></tr>\n", escaped(&row.note));
+            }
+        }
+        html + "</table></div>\n"
+    }
+}
+
+/// A text in which nothing is markup.
+pub(super) fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '&' => html.push_str("&amp;"),
+            '"' => html.push_str("&quot;"),
+            c => html.push(c),
+        }
+    }
+    html
+}
