@@ -220,8 +220,8 @@ pub(crate) struct Workers<'a> {
     plan: &'a Plan,
     component: &'a Component,
     board: &'a Board,
-    all: Vec<Worker>,
-    outbox: Outbox,
+    pub(crate) all: Vec<Worker>,
+    pub(crate) outbox: Outbox,
     /// What each has handed over and the one that gathers has not taken yet.
     under_way: Vec<VecDeque<Handover>>,
 }

@@ -1,7 +1,7 @@
 //! Batches that go to workers in turn: which pipelines that is for, and that rows which come too late for some windows are too late for
 //! just those, whichever worker gets them and however late the others are with their parts.
 
-use lineside::graph::{Batch, Ending, Layout, Message, Sharing, Stage, Watermark};
+use lineside::graph::{Barrier, Batch, Ending, Layout, Message, Sharing, Stage, Watermark};
 use lineside::observe::Kind;
 use lineside::plan::Input;
 use lineside::run::board_of;
@@ -123,4 +123,27 @@ fn a_row_is_late_for_the_windows_that_are_closed_whichever_worker_gets_it() {
         assert_eq!(rows, expected, "seed {seed}");
         assert_eq!(told, books, "seed {seed}");
     }
+}
+
+#[test]
+fn a_sink_behind_windows_is_asked_to_flush_when_all_workers_have_handed_over_what_came_before() {
+    let plan = plan_of(&pipeline(&[WARM, SECONDS]), 2);
+    let board = board_of(&plan);
+    let layout = Layout::of(&plan);
+    let component = &layout.components[0];
+    let (source, number) = (component.sources[0], 1);
+    let mut running = Workers::new(&plan, component, &board);
+    let told = |running: &mut Workers<'_>| {
+        let barriers = running.outbox.to_sinks.drain(..).filter(|(_, message)| matches!(message, Message::Barrier(_)));
+        barriers.map(|(sink, _)| plan.sinks[component.sinks[sink]].name.as_str()).collect::<Vec<_>>()
+    };
+    let barrier = Message::Barrier(Barrier { source, number });
+    running.take(1, Input::Source(source), barrier.clone());
+    assert_eq!(told(&mut running), ["warm"]);
+    running.take(0, Input::Source(source), barrier);
+    assert_eq!(told(&mut running), ["warm"]);
+    running.hand_over(|| true);
+    assert_eq!(told(&mut running), ["seconds"]);
+    let asked = running.all.iter().map(|worker| worker.sinks_below(source).len()).sum::<usize>();
+    assert_eq!(asked, 3, "so many answers the source waits for");
 }

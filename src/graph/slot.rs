@@ -133,7 +133,10 @@ impl Slot {
         match least {
             Some(least) if least > self.watermark => {
                 self.watermark = least;
-                self.outputs.iter().for_each(|output| output.meter.set_watermark(least));
+                // That of a node is what it puts out, which the one that gathers tells.
+                if !matches!(self.role, Role::HandsOver(_)) {
+                    self.outputs.iter().for_each(|output| output.meter.set_watermark(least));
+                }
                 Some(Watermark::At(least))
             }
             Some(_) if was_idle => Some(Watermark::At(self.watermark)),

@@ -109,6 +109,9 @@ impl Explanation<'_> {
         let spread = match node.operator.partition_by.as_deref() {
             None => "all rows on one worker".to_owned(),
             Some([]) => "rows on any worker".to_owned(),
+            Some(columns) if node.operator.gathers => {
+                format!("rows on any worker if one gathers all, else rows of one {} on one worker", columns.join(", "))
+            }
             Some(columns) => format!("rows of one {} on one worker", columns.join(", ")),
         };
         writeln!(out, "  {spread}")?;

@@ -71,7 +71,10 @@ impl InOrder {
             if let Some(message) = self.ready.pop_front() {
                 return Some(message);
             }
-            match self.edge.recv().await? {
+            let Some(message) = self.edge.recv().await else {
+                return self.left();
+            };
+            match message {
                 ToSink::One(Order::Behind(number), message) if number > self.next => {
                     self.behind.push((number, message));
                 }
@@ -79,6 +82,15 @@ impl InOrder {
                 ToSink::OfBatch(number, messages) => self.take(number, messages),
             }
         }
+    }
+
+    /// A worker failed before it handed out its batches: the rows of others are not lost for that. Nothing is told to be
+    /// complete behind them.
+    fn left(&mut self) -> Option<Message> {
+        self.behind.clear();
+        let early = std::mem::take(&mut self.early);
+        self.ready.extend(early.into_values().flatten());
+        self.ready.pop_front()
     }
 
     fn take(&mut self, number: u64, messages: Vec<Message>) {
@@ -128,5 +140,24 @@ mod tests {
             told.push(barrier.number);
         }
         assert_eq!(told, [0, 1, 11, 12, 30, 31, 32]);
+    }
+
+    #[tokio::test]
+    async fn rows_behind_a_batch_that_never_comes_are_not_lost() {
+        let (to, edge) = mpsc::channel(10);
+        let mut sink = InOrder::new(edge);
+        for message in [
+            ToSink::OfBatch(2, vec![message(2)]),
+            ToSink::One(Order::Behind(3), message(30)),
+            ToSink::OfBatch(1, vec![message(1)]),
+        ] {
+            to.send(message).await.expect("there is room");
+        }
+        drop(to);
+        let mut told = Vec::new();
+        while let Some(Message::Barrier(barrier)) = sink.recv().await {
+            told.push(barrier.number);
+        }
+        assert_eq!(told, [1, 2]);
     }
 }

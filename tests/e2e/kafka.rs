@@ -96,7 +96,8 @@ key = "sensor"
     assert!(feed.wait().expect("it is our child").success());
     assert_eq!(size(&reader, "in"), STEEL);
 
-    let second = bench.start(&pipeline);
+    // Now on two workers, which take batches in turn.
+    let second = bench.start(&pipeline.replace("[pipeline]", "[pipeline]\nworkers = 2"));
     wait_until("all is through", || size(&reader, "out") >= STEEL);
     let second = second.stop().well();
     assert_eq!(part + second.number("out", "rows_out"), STEEL as u64);
