@@ -6,6 +6,8 @@
 //! | [`trace`] | recorded readings, from CSV or Parquet |
 //! | [`player`] | plays a trace to MQTT, Kafka or lines, paced, with exact counts |
 //! | [`broker`] | an MQTT broker within the process |
+//! | [`synthetic`] | made-up plants and multiplied traces: numbered messages, each with the time at which it is due |
+//! | [`feed`] | sends such messages to MQTT or Kafka when they are due |
 //! | [`outcome`] | what one run of a load case measured |
 //! | [`report`] | tells an outcome: in the terminal, as JSON, as a page |
 //!
@@ -13,10 +15,13 @@
 
 pub mod broker;
 mod clock;
+mod dice;
+pub mod feed;
 pub mod outcome;
 pub mod plant;
 pub mod player;
 pub mod report;
+pub mod synthetic;
 pub mod trace;
 
 pub use broker::Broker;

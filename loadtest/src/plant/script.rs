@@ -4,7 +4,8 @@
 
 use lineside_model::Span;
 
-use super::oven::{OVENS, mix};
+use super::oven::OVENS;
+use crate::dice::mix;
 
 /// What can happen to an oven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

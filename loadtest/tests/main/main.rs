@@ -1,9 +1,11 @@
 //! The world around the engine, tested over the wire as the engine meets it.
 
 mod broker;
+mod feed;
 mod oven_line;
 mod plant;
 mod player;
+mod synthetic;
 mod trace;
 
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS};

@@ -1,0 +1,226 @@
+//! Messages to an MQTT 3.1.1 broker over any number of connections, from one thread.
+//!
+//! All that is due goes into the sockets with one write for each connection. The messages of a sensor go over one
+//! connection, so they stay in order. A lost connection is not opened again: what was on its way has failed, and what
+//! would have gone over it fails as well, while the other connections go on.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use lineside_model::{Error, Result};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::books::Books;
+use super::connection::{Connection, Left};
+use super::pace::Pace;
+use super::payload::{self, Names, Table};
+use super::{FeedReport, Running};
+use crate::clock;
+use crate::synthetic::Message;
+
+/// So many messages at most are encoded before the sockets get them.
+const ROUND: usize = 4096;
+/// Numbers of packets end at 65,535, and none may be in use twice.
+const IN_FLIGHT_MAX: u16 = 60_000;
+/// A topic has to fit into two bytes of length; a name of a sensor may be long.
+const TOPIC_MAX: usize = 32_768;
+
+/// How messages go to an MQTT broker.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqttOptions {
+    /// Connections; a sensor always uses the same one. Default 10.
+    pub connections: u32,
+    /// 0: sent and forgotten; 1: acknowledged by the broker. Default 0.
+    pub qos: u8,
+    /// The topic, where `{sensor}` is the name of the sensor. Default `plant/{sensor}`.
+    pub topic: String,
+    /// Messages that may be unacknowledged on one connection at QoS 1; with so many, the feeder waits. Default 10,000.
+    pub in_flight_max: u16,
+}
+
+impl Default for MqttOptions {
+    fn default() -> Self {
+        Self { connections: 10, qos: 0, topic: "plant/{sensor}".to_owned(), in_flight_max: 10_000 }
+    }
+}
+
+impl MqttOptions {
+    fn check(&self) -> Result<()> {
+        if self.connections == 0 {
+            return Err(Error::user("option \"connections\" expects at least 1, found 0"));
+        }
+        if self.qos > 1 {
+            return Err(Error::user(format!("option \"qos\" expects 0 or 1, found {}", self.qos)));
+        }
+        if self.in_flight_max == 0 || self.in_flight_max > IN_FLIGHT_MAX {
+            return Err(Error::user(format!(
+                "option \"in_flight_max\" expects 1 to {IN_FLIGHT_MAX}, found {}",
+                self.in_flight_max
+            )));
+        }
+        if self.topic.is_empty() || self.topic.len() > TOPIC_MAX || self.topic.contains(['+', '#', '\0']) {
+            return Err(Error::user(format!("\"{}\" is not a topic one can publish to", self.topic))
+                .hint("a topic has no + and no #"));
+        }
+        Ok(())
+    }
+}
+
+/// A feeder to an MQTT broker.
+#[derive(Clone, Debug)]
+pub struct Mqtt {
+    address: String,
+    options: MqttOptions,
+    names: Names,
+}
+
+impl Mqtt {
+    /// A feeder to the broker at `host:port`.
+    pub fn new(address: impl Into<String>, options: MqttOptions) -> Self {
+        Self { address: address.into(), options, names: Names::default() }
+    }
+
+    /// With names of sensors, by their numbers; by default they are `s0`, `s1` and so on.
+    #[must_use]
+    pub fn named(mut self, names: Vec<String>) -> Self {
+        self.names = Names::listed(names);
+        self
+    }
+
+    /// Connects, and from `start` on sends each message when it is due. Connecting takes time: let the start be a little
+    /// in the future, or the first messages are late.
+    ///
+    /// # Errors
+    /// An option is wrong, or the broker cannot be reached. What goes wrong later is in the report.
+    pub async fn start(
+        self,
+        messages: impl Iterator<Item = Message> + Send + 'static,
+        start: Instant,
+    ) -> Result<Running> {
+        self.options.check()?;
+        Running::spawn("feed-mqtt", start, async |books, connected| self.run(messages, &books, connected).await).await
+    }
+
+    async fn run(
+        self,
+        messages: impl Iterator<Item = Message>,
+        books: &Arc<Books>,
+        connected: oneshot::Sender<Result<()>>,
+    ) -> FeedReport {
+        let mut connections = match self.connect().await {
+            Ok(connections) => {
+                drop(connected.send(Ok(())));
+                connections
+            }
+            Err(error) => {
+                drop(connected.send(Err(error)));
+                return FeedReport::default();
+            }
+        };
+        let mut left = Left::default();
+        let mut error = self.send(messages, &mut connections, books, &mut left).await.err();
+        for connection in &mut connections {
+            connection.finish(&mut left).await;
+        }
+        books.enter(std::mem::take(&mut left.messages), clock::monotonic());
+        let mut report = FeedReport { late_max: left.late_max, by_second: books.by_second(), ..FeedReport::default() };
+        let mut acknowledged = 0;
+        for connection in &mut connections {
+            let counts = connection.counts();
+            report.sent += counts.sent;
+            acknowledged += counts.acknowledged;
+            report.failed += counts.handed - if self.options.qos == 0 { counts.sent } else { counts.acknowledged };
+            error = error.or(connection.take_failure());
+        }
+        report.acknowledged = (self.options.qos > 0).then_some(acknowledged);
+        report.error = error;
+        report
+    }
+
+    async fn connect(&self) -> Result<Vec<Connection>> {
+        let in_flight_max = (self.options.qos > 0).then_some(self.options.in_flight_max);
+        let since = clock::now().micros();
+        let mut connections = Vec::new();
+        for number in 0..self.options.connections {
+            let client = format!("lineside-feed-{}-{since:x}-{number}", std::process::id());
+            connections.push(Connection::open(&self.address, &client, in_flight_max).await?);
+        }
+        for connection in &mut connections {
+            connection.consented().await?;
+        }
+        Ok(connections)
+    }
+
+    async fn send(
+        &self,
+        mut messages: impl Iterator<Item = Message>,
+        connections: &mut [Connection],
+        books: &Books,
+        left: &mut Left,
+    ) -> Result<()> {
+        let cannot = |error| Error::internal("a feeder cannot go on").caused_by(error);
+        let pace = Pace::new().map_err(cannot)?;
+        let mut table = Table::new(self.names.clone());
+        let mut payload = Vec::new();
+        // Connections with something that waits for the socket.
+        let mut waiting = Vec::new();
+        let mut next = messages.next();
+        while let Some(first) = next {
+            let due = books.at(first.due);
+            if due > clock::monotonic() {
+                tokio::select! {
+                    woken = pace.until(due) => woken.map_err(cannot)?,
+                    () = books.until_stopped() => break,
+                    () = drain(&waiting, connections, left), if !waiting.is_empty() => waiting.clear(),
+                }
+            } else {
+                // The sockets' state is brought up to date by the runtime, which must get its turn.
+                tokio::task::yield_now().await;
+            }
+            if books.stopped() {
+                break;
+            }
+            let now = clock::monotonic();
+            let mut count = 0;
+            while let Some(message) = next.filter(|message| count < ROUND && books.at(message.due) <= now) {
+                let place = message.sensor as usize % connections.len();
+                let (topic, middle) = table.of(message.sensor, |name| {
+                    (self.options.topic.replace("{sensor}", &clean(name)), payload::middle(name))
+                });
+                payload.clear();
+                payload::write(&message, middle, &mut payload).map_err(cannot)?;
+                let connection = &mut connections[place];
+                connection.make_room(left).await;
+                if connection.is_idle() {
+                    waiting.push(place);
+                }
+                connection.push(topic, &payload, books.at(message.due));
+                count += 1;
+                next = messages.next();
+            }
+            waiting.retain(|&place: &usize| {
+                connections[place].flush(left);
+                connections[place].receive(left);
+                !connections[place].is_idle()
+            });
+            books.enter(std::mem::take(&mut left.messages), clock::monotonic());
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the sockets have taken everything; may be dropped at any time.
+async fn drain(waiting: &[usize], connections: &mut [Connection], left: &mut Left) {
+    for place in waiting {
+        connections[*place].all_sent(left).await;
+    }
+}
+
+/// The name of a sensor as a level of a topic.
+fn clean(name: &str) -> String {
+    let mut clean = name.replace(['+', '#', '\0'], "_");
+    clean.truncate(clean.floor_char_boundary(TOPIC_MAX / 2));
+    clean
+}
