@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lineside::config::Config;
+use lineside::graph::Layout;
 use lineside::plan::{Registries, build, file_schema};
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ fn a_plan_is_explained() {
     for case in cases("explain") {
         match plan(&case) {
             Ok(plan) => {
-                let text = format!("{}{}", plan.warnings, plan.explain());
+                let text = format!("{}{}{}", plan.warnings, plan.explain(), Layout::of(&plan).explain(&plan));
                 assert!(!text.contains("correct-horse"), "{text}");
                 expect(&case, &text);
             }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, plan, print};
+use crate::graph::Layout;
 
 /// Print the plan of a pipeline file: graph, columns, windows, bounds, poll plans.
 #[derive(Debug, Args)]
@@ -15,6 +16,7 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self) -> Result<(), Failure> {
-        print(&plan(&self.file)?.explain())
+        let plan = plan(&self.file)?;
+        print(&(plan.explain() + &Layout::of(&plan).explain(&plan)))
     }
 }

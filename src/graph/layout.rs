@@ -111,6 +111,17 @@ impl Layout {
         components.sort_by_key(|c| !c.control);
         Self { components }
     }
+
+    /// How many workers each part of a plan has, and why, for `lineside explain`.
+    pub fn explain(&self, plan: &Plan) -> String {
+        let mut text = "\nworkers\n".to_owned();
+        for Component { sources, workers, reason, .. } in &self.components {
+            let sources = sources.iter().map(|n| plan.sources[*n].name.as_str()).collect::<Vec<_>>().join(", ");
+            let s = if *workers == 1 { "" } else { "s" };
+            text += &format!("  {sources} and all that reads it: {workers} worker{s}; {reason}\n");
+        }
+        text
+    }
 }
 
 /// The tables that these nodes look rows up in.
@@ -144,11 +155,11 @@ fn component(plan: &Plan, sources: Vec<usize>, nodes: Vec<usize>, sinks: Vec<usi
 
 /// How several workers share a component and how that is told, or why they do not.
 fn shared(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> Result<(Sharing, String), String> {
-    if plan.workers == 1 {
-        return Err("the pipeline has one bulk worker".to_owned());
-    }
     if control {
         return Err("a field bus has one worker".to_owned());
+    }
+    if plan.workers == 1 {
+        return Err("the pipeline has one bulk worker".to_owned());
     }
     // A table is given to every worker.
     let streams = sources.iter().copied().filter(|&n| plan.sources[n].table.is_none()).collect::<Vec<_>>();

@@ -161,7 +161,8 @@ impl Book {
             self.closed.sort_by_key(|closed| (closed.end, closed.start, closed.key));
             let slots = self.closed.iter().map(|closed| closed.slot).collect::<Vec<_>>();
             let taken = partials.iter_mut().map(|partial| partial.take(&slots)).collect::<Vec<_>>();
-            let windows = self.closed.drain(..).map(|closed| (closed.key, closed.start..closed.end)).collect::<Vec<_>>();
+            let windows =
+                self.closed.drain(..).map(|closed| (closed.key, closed.start..closed.end)).collect::<Vec<_>>();
             let mut output = Output::new(&layout.output, &layout.shared.results, keys, out);
             output.push_each(&windows, &taken)?;
             output.flush()?;
