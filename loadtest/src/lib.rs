@@ -10,6 +10,7 @@
 //! | [`feed`] | sends such messages to MQTT or Kafka when they are due |
 //! | [`outcome`] | what one run of a load case measured |
 //! | [`report`] | tells an outcome: in the terminal, as JSON, as a page |
+//! | [`search`] | finds the highest rate that holds |
 //!
 //! This crate talks to the engine over the wire only, as a plant would, and knows nothing of its insides.
 
@@ -22,6 +23,7 @@ pub mod plant;
 pub mod player;
 pub mod report;
 pub mod synthetic;
+pub mod search;
 pub mod trace;
 
 pub use broker::Broker;

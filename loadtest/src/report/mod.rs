@@ -5,7 +5,7 @@
 
 mod html;
 mod json;
-mod table;
+pub(crate) mod table;
 mod tables;
 mod terminal;
 pub mod units;

@@ -2,48 +2,48 @@
 
 /// A table with a heading.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// What it is about; stands over the first column.
-    pub(super) title: &'static str,
+    pub(crate) title: &'static str,
     /// The other columns.
-    pub(super) columns: Vec<Column>,
+    pub(crate) columns: Vec<Column>,
     /// Its rows.
-    pub(super) rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// A column behind the first.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
+pub(crate) struct Column {
     name: &'static str,
     /// Numbers stand at the right, so that their digits are below each other.
     right: bool,
 }
 
 /// A column of numbers.
-pub(super) const fn number(name: &'static str) -> Column {
+pub(crate) const fn number(name: &'static str) -> Column {
     Column { name, right: true }
 }
 
 /// A column of words.
-pub(super) const fn words(name: &'static str) -> Column {
+pub(crate) const fn words(name: &'static str) -> Column {
     Column { name, right: false }
 }
 
 /// A row: its name, its cells, and what is to be said below it.
 #[derive(Debug, Default)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Whether it was held, where that is the question.
-    pub(super) held: Option<bool>,
+    pub(crate) held: Option<bool>,
     /// What it is about.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// One for each column.
-    pub(super) cells: Vec<String>,
+    pub(crate) cells: Vec<String>,
     /// What stands below it.
-    pub(super) note: String,
+    pub(crate) note: String,
 }
 
 impl Row {
-    pub(super) fn new(name: impl Into<String>, cells: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(name: impl Into<String>, cells: impl IntoIterator<Item = String>) -> Self {
         Self { name: name.into(), cells: cells.into_iter().collect(), ..Self::default() }
     }
 
@@ -58,7 +58,7 @@ impl Row {
 
 impl Table {
     /// As lines of text, aligned; nothing if it has no rows.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         if self.rows.is_empty() {
             return String::new();
         }
@@ -92,7 +92,7 @@ impl Table {
     }
 
     /// As HTML; nothing if it has no rows.
-    pub(super) fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         if self.rows.is_empty() {
             return String::new();
         }
@@ -123,7 +123,7 @@ impl Table {
 }
 
 /// A text in which nothing is markup.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
