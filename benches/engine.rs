@@ -1,32 +1,40 @@
-//! What a row costs at each station of the engine: decoding, a filter, windows. Elements are rows or messages.
+//! What a row costs at each station of the engine: decoding, a filter, windows, and in the engine as a whole on one worker and on
+//! two. Elements are rows or messages.
 //!
-//! The queries are planned from SQL as in a pipeline file, and their operators are driven without the runtime around them:
-//! a thousand sensors, one reading each every 10 ms, in batches as large as a bulk source hands over, with the watermark
-//! after each. `loadtest/peers/README.md` has the engine as a whole.
+//! The queries are planned from SQL as in a pipeline file. In the group `query` their operators are driven without the runtime around
+//! them, in the group `workers` a pipeline is run from its start to its end: a thousand sensors, one reading each every 10 ms, in
+//! batches as large as a bulk source hands over, with the watermark after each. `loadtest/peers/README.md` has other engines beside it.
 
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use lineside::clock::SystemClock;
+use lineside::config::Config;
 use lineside::plan::bounds::MAX_BATCH_ROWS;
 use lineside::plan::sql::{QueryPlan, StepInput, Table, plan_query};
-use lineside_connectors::codec::Json;
-use lineside_connectors::{CodecKind, PlanContext};
+use lineside::plan::{Registries, build};
+use lineside::run::Run;
+use lineside_connectors::codec::{Json, MakeEncoder};
+use lineside_connectors::void::VoidKind;
+use lineside_connectors::{CodecKind, ConnectorKind, PlanContext, PlannedSink, PlannedSource, memory};
 use lineside_model::schema::time_field;
-use lineside_model::{Reason, Result, Span, Timestamp};
+use lineside_model::{Clock, Problem, Problems, Reason, Result, Span, Timestamp};
 use lineside_operators::{Emitter, Operator, TimeColumn};
-use serde_json::json;
+use schemars::json_schema;
+use serde_json::{Value, json};
 
 const SENSORS: i64 = 1_000;
 const EVERY: Span = Span::from_millis(10);
 const BATCHES: usize = 64;
 
 /// Rows and the watermark after them.
-fn batches() -> Vec<(RecordBatch, Timestamp)> {
+fn batches(count: usize) -> Vec<(RecordBatch, Timestamp)> {
     let schema = Arc::new(Schema::new(vec![
         time_field("ts", false),
         Field::new("sensor", DataType::Utf8, false),
@@ -34,7 +42,7 @@ fn batches() -> Vec<(RecordBatch, Timestamp)> {
     ]));
     let row = |batch: usize| (0..MAX_BATCH_ROWS).map(move |row| (batch * MAX_BATCH_ROWS + row) as i64);
     let time = |row: i64| row / SENSORS * EVERY.micros();
-    (0..BATCHES)
+    (0..count)
         .map(|batch| {
             let ts = TimestampMicrosecondArray::from_iter_values(row(batch).map(time)).with_timezone("UTC");
             let sensor = StringArray::from_iter_values(row(batch).map(|row| format!("oven{}.temp", row % SENSORS)));
@@ -97,8 +105,23 @@ impl Running {
     }
 }
 
+/// Queries over a table of readings.
+fn queries_of(table: &str) -> [(&'static str, String); 3] {
+    let windowed = |window: &str| {
+        format!(
+            "SELECT sensor, window_start, count(*) AS count, avg(value) AS avg, min(value) AS min, max(value) AS max
+             FROM {window} GROUP BY sensor, window_start"
+        )
+    };
+    [
+        ("filter", format!("SELECT ts, sensor, value * 1.8 + 32 AS value FROM {table} WHERE value > 60")),
+        ("tumble", windowed(&format!("TUMBLE({table}, ts, INTERVAL '1' SECOND)"))),
+        ("hop", windowed(&format!("HOP({table}, ts, INTERVAL '1' SECOND, INTERVAL '60' SECOND)"))),
+    ]
+}
+
 fn queries(criterion: &mut Criterion) {
-    let batches = batches();
+    let batches = batches(BATCHES);
     let table = Table {
         name: "readings".to_owned(),
         schema: batches[0].0.schema(),
@@ -107,23 +130,83 @@ fn queries(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group("query");
     group.throughput(Throughput::Elements((BATCHES * MAX_BATCH_ROWS) as u64));
-    let windowed = |window: &str| {
-        format!(
-            "SELECT sensor, window_start, count(*) AS count, avg(value) AS avg, min(value) AS min, max(value) AS max
-             FROM {window} GROUP BY sensor, window_start"
-        )
-    };
-    for (name, sql) in [
-        ("filter", "SELECT ts, sensor, value * 1.8 + 32 AS value FROM readings WHERE value > 60".to_owned()),
-        ("tumble", windowed("TUMBLE(readings, ts, INTERVAL '1' SECOND)")),
-        ("hop", windowed("HOP(readings, ts, INTERVAL '1' SECOND, INTERVAL '60' SECOND)")),
-    ] {
+    for (name, sql) in queries_of("readings") {
         let plan = Arc::new(
             plan_query("bench", &sql, Default::default(), std::slice::from_ref(&table)).expect("the query is right"),
         );
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(|| Running::new(&plan), |running| running.feed(&batches), BatchSize::PerIteration);
         });
+    }
+    group.finish();
+}
+
+/// `connector = "prepared"`: rows that are there before the clock starts.
+#[derive(Debug)]
+struct Prepared(RecordBatch);
+
+impl ConnectorKind for Prepared {
+    fn name(&self) -> &'static str {
+        "prepared"
+    }
+
+    fn about(&self) -> &'static str {
+        "rows that are there before the clock starts"
+    }
+
+    fn example(&self) -> &'static str {
+        "[source.readings]\nconnector = \"prepared\"\n"
+    }
+
+    fn source_options(&self) -> Option<schemars::Schema> {
+        Some(json_schema!({ "type": "object", "properties": {} }))
+    }
+
+    fn sink_options(&self) -> Option<schemars::Schema> {
+        None
+    }
+
+    fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
+        Ok(memory::source(self.0.schema(), vec![self.0.clone()]))
+    }
+
+    fn plan_sink(
+        &self,
+        _: &Value,
+        _: &SchemaRef,
+        _: Option<MakeEncoder>,
+        _: &PlanContext<'_>,
+    ) -> Result<PlannedSink, Problems> {
+        Err(Problem::option("connector", "prepared is no sink").into())
+    }
+}
+
+fn workers(criterion: &mut Criterion) {
+    // Enough that the start of a pipeline, two milliseconds, does not count.
+    let batches = batches(16 * BATCHES);
+    let rows = concat_batches(&batches[0].0.schema(), batches.iter().map(|(rows, _)| rows)).expect("of one schema");
+    let mut group = criterion.benchmark_group("workers");
+    group.throughput(Throughput::Elements(rows.num_rows() as u64));
+    let prepared: &'static Prepared = Box::leak(Box::new(Prepared(rows)));
+    let connectors: [&'static dyn ConnectorKind; 2] = [prepared, &VoidKind];
+    for (name, sql) in queries_of("readings") {
+        for workers in [1, 2] {
+            let text = format!(
+                "[pipeline]\nworkers = {workers}\n[source.readings]\nconnector = \"prepared\"\ntime = {{ column = \"ts\" }}\n\
+                 [query.results]\nsql = \"\"\"{sql}\"\"\"\n[sink.out]\nconnector = \"void\"\ninput = \"results\"\n"
+            );
+            let config = Config::parse(Path::new("bench.toml"), text, &|_| None).expect("the file is right");
+            let registries = Registries { connectors: &connectors, ..Registries::BUILD };
+            let plan = Arc::new(build(&config, &registries).expect("the pipeline is right"));
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+            group.bench_function(BenchmarkId::new(name, workers), |bencher| {
+                bencher.iter(|| {
+                    let (report, result) = Run::start(&plan, &clock).expect("there are threads").wait();
+                    result.expect("nothing fails");
+                    black_box(report)
+                });
+            });
+        }
     }
     group.finish();
 }
@@ -148,5 +231,5 @@ fn decoding(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decoding, queries);
+criterion_group!(benches, decoding, queries, workers);
 criterion_main!(benches);

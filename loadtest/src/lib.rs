@@ -22,8 +22,8 @@ pub mod outcome;
 pub mod plant;
 pub mod player;
 pub mod report;
-pub mod synthetic;
 pub mod search;
+pub mod synthetic;
 pub mod trace;
 
 pub use broker::Broker;
