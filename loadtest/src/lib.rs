@@ -11,11 +11,13 @@
 //! | [`outcome`] | what one run of a load case measured |
 //! | [`report`] | tells an outcome: in the terminal, as JSON, as a page |
 //! | [`search`] | finds the highest rate that holds |
+//! | [`compare`] | tells whether two engines differ, and by how much |
 //!
 //! This crate talks to the engine over the wire only, as a plant would, and knows nothing of its insides.
 
 pub mod broker;
 mod clock;
+pub mod compare;
 mod dice;
 pub mod feed;
 pub mod outcome;

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
+use crate::dice::{mix, unit};
 use crate::outcome::{Account, Latency, Limit, Machine, Outcome, Second};
 
 /// A number between 0 and 1 that looks random and is the same in every run.
 fn noise(at: u64) -> f64 {
-    let mut x = at.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    1.0 - unit(mix(at + 1))
 }
 
 /// One measured length of time, in nanoseconds: most are near the floor, few are far above it.

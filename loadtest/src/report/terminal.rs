@@ -64,9 +64,9 @@ mod tests {
               ✓ setpoint p99  at most 60 ms  36.1 ms
 
             Latency, from when it was due  p50  p90     p99   p99.9  p99.99     max      measured
-              alarm                        192  357  15,942  37,618  39,748  40,305  µs    60,000
-              relay                        165  291     660   1,432   3,627   5,759  µs    60,000
-              setpoint                      36   66  13,066  39,518       –  39,748  µs     1,800
+              alarm                        192  357  15,778  37,814  39,944  40,141  µs    60,000
+              relay                        166  292     657   1,502   4,657  27,329  µs    60,000
+              setpoint                      36   66  19,661  34,177       –  39,617  µs     1,800
 
             Messages     expected  arrived  lost  dropped  duplicates  reordered
               alarms       60,000   59,994     2        4           0         12
@@ -74,7 +74,7 @@ mod tests {
               telemetry   600,000  600,000     0        0           0          0
 
             Engine          first  last  mean  most
-              CPU            23.0  23.2  23.9  42.5  % of one core
+              CPU            23.0  22.8  23.7  41.3  % of one core
               memory (RSS)   41.3  43.9        43.9  MB
               descriptors      23    23          24  open
 
