@@ -8,6 +8,10 @@
 //! | [`broker`] | an MQTT broker within the process |
 //! | [`synthetic`] | made-up plants and multiplied traces: numbered messages, each with the time at which it is due |
 //! | [`feed`] | sends such messages to MQTT or Kafka when they are due |
+//! | [`case`] | a load case: a folder with a goal, a load, a pipeline and limits |
+//! | [`run`] | one run of a case: starts everything, watches, and accounts for each message |
+//! | [`engine`], [`mosquitto`] | the engine and the broker as processes |
+//! | [`measure`], [`watch`] | exact books and latencies, and those who keep them |
 //! | [`outcome`] | what one run of a load case measured |
 //! | [`report`] | tells an outcome: in the terminal, as JSON, as a page |
 //! | [`search`] | finds the highest rate that holds |
@@ -16,17 +20,24 @@
 //! This crate talks to the engine over the wire only, as a plant would, and knows nothing of its insides.
 
 pub mod broker;
+pub mod case;
 mod clock;
 pub mod compare;
 mod dice;
+pub mod engine;
 pub mod feed;
+mod machine;
+pub mod measure;
+pub mod mosquitto;
 pub mod outcome;
 pub mod plant;
 pub mod player;
 pub mod report;
+pub mod run;
 pub mod search;
 pub mod synthetic;
 pub mod trace;
+pub mod watch;
 
 pub use broker::Broker;
 pub use plant::{Plant, PlantOptions};

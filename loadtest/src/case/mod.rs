@@ -1,0 +1,365 @@
+//! A load case: a folder that says what is to be shown, with which load, and what has to hold.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `case.toml` | goal, seed, warm-up, length, feeds, what is watched, limits |
+//! | `pipeline.toml` | the pipeline, as the engine reads it; `${MQTT_PORT}` and `${PLC_PORT}` say where the plant is |
+//! | others | what the pipeline names: register maps, loop tables |
+//!
+//! ```toml
+//! goal = "an alarm is out soon after its reading came in"
+//! seed = 7
+//! warm_up = 3
+//! seconds = 20
+//! limits = ["alarm p99 at most 2 times relay p99", "alarm lost at most 0"]
+//!
+//! [feed.plant]
+//! messages = { sensors = 100, rate = 10_000.0, signal = { level = 180.0 } }
+//! mqtt = { connections = 4, topic = "plant/{sensor}" }
+//!
+//! [watch.alarm]
+//! topic = "alarms/#"
+//! feed = "plant"
+//! expect = { above = { limit = 90.0 } }
+//!
+//! [relay]
+//! feed = "plant"
+//! ```
+
+mod limit;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lineside_model::options::did_you_mean;
+use lineside_model::{Error, Result, Span};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub use limit::Rule;
+
+use crate::feed::MqttOptions;
+use crate::measure::Expect;
+use crate::synthetic;
+
+/// Where cases are, seen from the root of the repository; and where they were when this was built.
+const FOLDERS: [&str; 2] = ["loadtest/cases", concat!(env!("CARGO_MANIFEST_DIR"), "/cases")];
+const CASE: &str = "case.toml";
+const PIPELINE: &str = "pipeline.toml";
+/// What the relay is watched as.
+pub const RELAY: &str = "relay";
+/// Behind the name of a watch: the readings in its windows.
+pub const READINGS: &str = "readings";
+
+/// A load case, checked.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The name of its folder.
+    pub name: String,
+    /// What it is to show, one line.
+    pub goal: String,
+    /// What chance is made from, in all feeds and in the plant.
+    pub seed: u64,
+    /// Seconds that are accounted for and not measured.
+    pub warm_up: u64,
+    /// Seconds that are measured.
+    pub seconds: u64,
+    /// The pipeline file.
+    pub pipeline: PathBuf,
+    /// How many sources of the pipeline read from the MQTT broker.
+    pub mqtt_sources: usize,
+    /// What sends, by its name.
+    pub feeds: BTreeMap<String, Feed>,
+    /// What comes out over MQTT, by its name.
+    pub watches: BTreeMap<String, Watch>,
+    /// The simulated ovens, if the pipeline controls them.
+    pub plant: Option<Ovens>,
+    /// The relay, if there is one.
+    pub relay: Option<Relay>,
+    /// What has to hold.
+    pub limits: Vec<Rule>,
+}
+
+/// What sends messages.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// The sensors and what they tell. Their seed and how long they tell are those of the case.
+    #[serde(default)]
+    pub messages: synthetic::Options,
+    /// How it goes to the broker.
+    #[serde(default)]
+    pub mqtt: MqttOptions,
+}
+
+/// What is expected to come out over MQTT.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// The topic filter.
+    pub topic: String,
+    /// The feed that it follows from.
+    pub feed: String,
+    /// How.
+    pub expect: Expect,
+    /// The sources and steps of the pipeline on its way: what they say they left out is not lost. Default: all.
+    pub through: Option<Vec<String>>,
+}
+
+/// The simulated ovens. What they see of setpoints is watched under the name `write`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ovens {
+    /// How many times faster than real ovens. Default 8.
+    pub time_scale: f64,
+    /// A heater falls to 0 % if its power is not written again within this time. Default: never.
+    pub watchdog: Option<Span>,
+}
+
+impl Ovens {
+    /// What its setpoints are watched as.
+    pub const WATCH: &'static str = "write";
+}
+
+impl Default for Ovens {
+    fn default() -> Self {
+        Self { time_scale: 8.0, watchdog: None }
+    }
+}
+
+/// A relay that only forwards bytes, as the floor under what the engine does. Every other second the messages of a feed go
+/// through it in place of the engine, so both see the same load on the same machine, and neither takes time from the other.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relay {
+    /// The feed whose messages it gets.
+    pub feed: String,
+}
+
+/// `case.toml` as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    goal: String,
+    #[serde(default = "one")]
+    seed: u64,
+    #[serde(default)]
+    warm_up: u64,
+    seconds: u64,
+    #[serde(default)]
+    limits: Vec<toml::Spanned<String>>,
+    #[serde(default)]
+    feed: BTreeMap<String, Feed>,
+    #[serde(default)]
+    watch: BTreeMap<String, Watch>,
+    plant: Option<Ovens>,
+    relay: Option<Relay>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Case {
+    /// Finds a case by its name, or by the path of its folder, and reads it.
+    ///
+    /// # Errors
+    /// There is no such case, or something is wrong with its files; the error tells where.
+    pub fn open(name: &str) -> Result<Self> {
+        let places = [PathBuf::from(name)].into_iter().chain(FOLDERS.iter().map(|folder| Path::new(folder).join(name)));
+        match places.into_iter().find(|folder| folder.join(CASE).is_file()) {
+            Some(folder) => Self::read(&folder),
+            None => {
+                let known = known();
+                Err(Error::user(format!("there is no load case \"{name}\""))
+                    .hint(did_you_mean(name, known.iter().map(String::as_str))))
+            }
+        }
+    }
+
+    fn read(folder: &Path) -> Result<Self> {
+        let file = folder.join(CASE);
+        let (text, written) = read_toml::<Written>(&file)?;
+        let Written { goal, seed, warm_up, seconds, limits, feed, watch, plant, relay } = written;
+        let wrong = |message: String| Error::user(format!("{}: {message}", file.display()));
+        if seconds == 0 {
+            return Err(wrong("option \"seconds\" expects at least 1, found 0".to_owned()));
+        }
+        let of_feeds = watch.iter().map(|(name, watch)| (format!("watch \"{name}\""), &watch.feed));
+        for (who, name) in of_feeds.chain(relay.iter().map(|relay| (RELAY.to_owned(), &relay.feed))) {
+            if !feed.contains_key(name) {
+                return Err(wrong(format!("{who} follows from a feed \"{name}\" that there is not"))
+                    .hint(did_you_mean(name, feed.keys().map(String::as_str))));
+            }
+        }
+        for (name, feed) in &feed {
+            feed.messages.check().map_err(|error| error.of(format_args!("{}: feed \"{name}\"", file.display())))?;
+        }
+        if let Some((name, _)) = watch.iter().find(|(_, watch)| watch.expect.is_wrong()) {
+            return Err(wrong(format!("watch \"{name}\" expects windows of no length"))
+                .hint("size and slide are durations above 0"));
+        }
+        let mut known = watch.keys().cloned().collect::<Vec<_>>();
+        known.extend(watch.keys().map(|name| format!("{name} {READINGS}")));
+        known.extend(plant.map(|_| Ovens::WATCH.to_owned()));
+        known.extend(relay.as_ref().map(|_| RELAY.to_owned()));
+        let limits = limits.iter().map(|limit| {
+            Rule::parse(limit.get_ref(), &known).map_err(|error| error.of(place(&file, &text, limit.span().start)))
+        });
+        let limits = limits.collect::<Result<Vec<_>>>()?;
+        let pipeline = folder.join(PIPELINE);
+        let mqtt_sources = mqtt_sources(&read_toml::<toml::Table>(&pipeline)?.1);
+        let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+        Ok(Self {
+            name,
+            goal,
+            seed,
+            warm_up,
+            seconds,
+            pipeline,
+            mqtt_sources,
+            feeds: feed,
+            watches: watch,
+            plant,
+            relay,
+            limits,
+        })
+    }
+
+    /// Messages a second, of all feeds together.
+    pub fn rate(&self) -> f64 {
+        self.feeds.values().map(|feed| feed.messages.rate).sum()
+    }
+
+    /// The same case at so many messages a second: all feeds become faster or slower in proportion.
+    ///
+    /// # Errors
+    /// The rate is not above 0, or there is no feed.
+    pub fn at_rate(mut self, rate: f64) -> Result<Self> {
+        let before = self.rate();
+        if self.feeds.is_empty() {
+            return Err(Error::user(format!("case \"{}\" has no feed to set a rate of", self.name)));
+        }
+        for feed in self.feeds.values_mut() {
+            feed.messages.rate *= rate / before;
+            feed.messages.check()?;
+        }
+        Ok(self)
+    }
+
+    /// The same case over so many seconds.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn over(mut self, seconds: u64) -> Result<Self> {
+        if seconds == 0 {
+            return Err(Error::user("a run takes at least 1 second, found 0"));
+        }
+        self.seconds = seconds;
+        Ok(self)
+    }
+}
+
+/// The cases that there are.
+fn known() -> Vec<String> {
+    let folder = FOLDERS.iter().find_map(|folder| std::fs::read_dir(folder).ok());
+    let mut names = folder
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join(CASE).is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect::<Vec<_>>();
+    names.sort();
+    names
+}
+
+fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<(String, T)> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Error::user(format!("cannot read {}", file.display())).caused_by(error))?;
+    match toml::from_str(&text) {
+        Ok(read) => Ok((text, read)),
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            Err(Error::user(error.message().to_owned()).of(place(file, &text, at)))
+        }
+    }
+}
+
+/// File, line and column of a byte.
+fn place(file: &Path, text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{}:{line}:{column}", file.display())
+}
+
+fn mqtt_sources(pipeline: &toml::Table) -> usize {
+    let sources = pipeline.get("source").and_then(toml::Value::as_table);
+    let connectors = sources.into_iter().flat_map(|sources| sources.values()).filter_map(|one| one.get("connector"));
+    connectors.filter(|connector| connector.as_str() == Some("mqtt")).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIPELINE_TEXT: &str = "[source.plant]\nconnector = \"mqtt\"\n[source.plc]\nconnector = \"modbus\"\n";
+
+    fn read(case: &str) -> Result<Case> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join(CASE), case).expect("it can be written");
+        std::fs::write(folder.path().join(PIPELINE), PIPELINE_TEXT).expect("it can be written");
+        Case::read(folder.path())
+    }
+
+    fn told(case: &str) -> String {
+        let error = read(case).expect_err("it is wrong").to_string();
+        let (_, told) = error.split_once(CASE).expect("it names the file");
+        told.to_owned()
+    }
+
+    #[test]
+    fn every_case_of_the_project_can_be_read() {
+        let cases = known();
+        assert!(!cases.is_empty());
+        for name in cases {
+            let case = Case::open(&name).expect("it is right");
+            assert!(!case.limits.is_empty(), "{name} holds nothing");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_shared_out_among_the_feeds() {
+        let case = read(
+            "goal = \"g\"\nseconds = 5\n[feed.one]\nmessages = { rate = 100.0 }\n[feed.two]\nmessages = { rate = 300.0 }\n",
+        );
+        let case = case.expect("it is right").at_rate(1_000.0).expect("a rate");
+        assert_eq!((case.rate(), case.feeds["one"].messages.rate), (1_000.0, 250.0));
+        assert_eq!(case.mqtt_sources, 1);
+        assert!(case.at_rate(0.0).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        assert!(told("goal = \"g\"\nseconds = 5\nsecond = 6\n").starts_with(":3:1: unknown field `second`"));
+        assert_eq!(
+            told("goal = \"g\"\nseconds = 5\nlimits = [\n    \"alarm p99 at most 1ms\",\n]\n"),
+            ":4:5: limit \"alarm p99 at most 1ms\": nothing of the name \"alarm\" is watched"
+        );
+        assert_eq!(
+            told("goal = \"g\"\nseconds = 5\n[relay]\nfeed = \"plant\"\n"),
+            ": relay follows from a feed \"plant\" that there is not"
+        );
+        assert_eq!(
+            told("goal = \"g\"\nseconds = 5\n[feed.plant]\nmessages = { sensors = 0 }\n"),
+            ": feed \"plant\": option \"sensors\" expects at least 1, found 0"
+        );
+    }
+
+    #[test]
+    fn a_case_that_is_not_there_is_told() {
+        let error = Case::open("tumblin").expect_err("there is none");
+        assert_eq!(error.cure(), Some("did you mean \"tumbling\"?"));
+    }
+}

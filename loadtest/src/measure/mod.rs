@@ -1,0 +1,16 @@
+//! What is kept while a run goes on: exact books over numbered messages, and how late each answer was.
+//!
+//! Nothing is measured from when a message *was sent*: a sender that is held up would then hide the very stall that is to be
+//! found. Everything counts from when a message was *due* by the schedule, so that a stall of a second counts for all
+//! messages of that second.
+
+mod answer;
+mod expected;
+mod lateness;
+mod ledger;
+mod windows;
+
+pub use answer::Answer;
+pub use expected::{Expect, Expected};
+pub use lateness::{InSecond, Lateness};
+pub use ledger::Ledger;

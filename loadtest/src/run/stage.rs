@@ -1,0 +1,358 @@
+//! All that takes part in a run: broker, plant, engine, feeders and those who look on. Dropping it ends them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use lineside_model::{Error, Reason, Result, Span, Timestamp};
+use serde_json::Value;
+
+use crate::case::{Case, Feed, Ovens, READINGS, RELAY, Watch};
+use crate::clock;
+use crate::engine::{Engine, Usage};
+use crate::feed::{Mqtt, Running};
+use crate::measure::{Expect, Expected, Lateness};
+use crate::mosquitto::Mosquitto;
+use crate::outcome::{Limit, Outcome, Second};
+use crate::plant::{Plant, PlantOptions, Script};
+use crate::synthetic::{Message, Messages};
+use crate::watch::{Shared, Subscriber, Writes};
+
+/// Clients of the engine have names that begin so.
+const ENGINE_CLIENTS: &str = "lineside-";
+/// How long the engine may take until it reads from the plant.
+const START_MAX: Duration = Duration::from_secs(20);
+/// How often one looks whether something has happened.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Feeders and watchers have so long to connect before the first message is due.
+const LEAD: Span = Span::from_millis(500);
+/// When nothing has come for so long, nothing more will; after the engine has ended, for so long.
+const QUIET: Duration = Duration::from_secs(2);
+const QUIET_AT_LAST: Duration = Duration::from_millis(300);
+/// The messages of the relay have topics that begin so, and those that it has forwarded this one.
+const TO_RELAY: &str = "to-relay/";
+const RELAYED: &str = "relayed";
+
+/// What takes part in a run.
+pub(super) struct Stage {
+    // In this order they end: those who need others first.
+    feeds: Vec<(String, Running)>,
+    watches: Vec<Watching>,
+    relay: Option<Subscriber>,
+    engine: Option<Engine>,
+    plant: Option<(Plant, Option<Writes>)>,
+    broker: Mosquitto,
+    begins: Instant,
+    began: Timestamp,
+    warm_up: u64,
+    arrived_before: u64,
+}
+
+/// Something that is watched over MQTT.
+struct Watching {
+    name: String,
+    through: Option<Vec<String>>,
+    books: Shared,
+    subscriber: Subscriber,
+}
+
+/// Which seconds of a feed.
+#[derive(Clone, Copy)]
+enum Seconds {
+    All,
+    Even,
+    Odd,
+}
+
+impl Stage {
+    /// Starts everything; the feeds begin a moment later.
+    pub(super) async fn start(case: &Case, lineside: &Path) -> Result<Self> {
+        let broker = Mosquitto::start()?;
+        let plant = case.plant.map(|ovens| start_plant(ovens, case.seed)).transpose()?;
+        let plc_port = plant.as_ref().map_or(0, Plant::port);
+        let environment = [("MQTT_PORT", broker.port().to_string()), ("PLC_PORT", plc_port.to_string())];
+        let mut engine = Engine::start(lineside, &case.pipeline, &environment)?;
+        until_it_listens(case, &mut engine, &broker, plant.as_ref()).await?;
+
+        let began = clock::now() + LEAD;
+        let begins = clock::monotonic() + LEAD.to_std();
+        let mut stage = Self {
+            feeds: Vec::new(),
+            watches: Vec::new(),
+            relay: None,
+            engine: Some(engine),
+            plant: plant.map(|plant| (plant, None)),
+            begins,
+            began,
+            warm_up: case.warm_up,
+            arrived_before: 0,
+            broker,
+        };
+        stage.watch(case)?;
+        stage.feed(case).await?;
+        if case.warm_up == 0 {
+            stage.measure_writes();
+        }
+        Ok(stage)
+    }
+
+    /// When the feeds begin.
+    pub(super) fn begins(&self) -> Instant {
+        self.begins
+    }
+
+    /// The same by the wall clock, as RFC 3339.
+    pub(super) fn started(&self) -> String {
+        let at = DateTime::<Utc>::from_timestamp_micros(self.began.micros()).unwrap_or_default();
+        at.to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+
+    fn port(&self) -> u16 {
+        self.broker.port()
+    }
+
+    fn watch(&mut self, case: &Case) -> Result<()> {
+        let relayed = case.relay.as_ref().map(|relay| Watch {
+            topic: RELAYED.to_owned(),
+            feed: relay.feed.clone(),
+            expect: Expect::Each {},
+            // The relay is not the engine: what the engine left out says nothing of it.
+            through: Some(Vec::new()),
+        });
+        if case.relay.is_some() {
+            self.relay = Some(Subscriber::relay(self.port(), "relay", &format!("{TO_RELAY}#"), RELAYED)?);
+        }
+        let of_the_relay = relayed.iter().map(|watch| (RELAY, watch, Seconds::Odd));
+        let of_the_engine = case.watches.iter().map(|(name, watch)| {
+            let shared = case.relay.as_ref().is_some_and(|relay| relay.feed == watch.feed);
+            (name.as_str(), watch, if shared { Seconds::Even } else { Seconds::All })
+        });
+        for (name, watch, seconds) in of_the_engine.chain(of_the_relay) {
+            let messages = schedule(case, &case.feeds[&watch.feed], self.began, seconds)?;
+            let books = Expected::new(watch.expect, messages, Duration::from_secs(case.warm_up));
+            let books = Shared::new(books, self.begins);
+            let client = format!("watch-{name}");
+            let subscriber = Subscriber::watch(self.port(), &client, &watch.topic, books.clone())?;
+            self.watches.push(Watching { name: name.to_owned(), through: watch.through.clone(), books, subscriber });
+        }
+        Ok(())
+    }
+
+    async fn feed(&mut self, case: &Case) -> Result<()> {
+        for (name, feed) in &case.feeds {
+            let address = format!("127.0.0.1:{}", self.port());
+            let shared = case.relay.as_ref().is_some_and(|relay| relay.feed == *name);
+            let to_engine = schedule(case, feed, self.began, if shared { Seconds::Even } else { Seconds::All })?;
+            let running = Mqtt::new(&address, feed.mqtt.clone()).start(to_engine, self.begins).await?;
+            self.feeds.push((name.clone(), running));
+            if shared {
+                let mut options = feed.mqtt.clone();
+                options.topic = format!("{TO_RELAY}{}", options.topic);
+                let to_relay = schedule(case, feed, self.began, Seconds::Odd)?;
+                let running = Mqtt::new(&address, options).start(to_relay, self.begins).await?;
+                self.feeds.push((format!("{name}, to the relay"), running));
+            }
+        }
+        Ok(())
+    }
+
+    fn measure_writes(&mut self) {
+        if let Some((plant, writes)) = &mut self.plant {
+            *writes = Some(Writes::since_now(plant));
+        }
+    }
+
+    /// What happened in this second since the feeds began.
+    pub(super) fn second(&mut self, second: u64) -> Result<Second> {
+        let usage = self.engine.as_mut().map_or(Ok(Usage::default()), Engine::sample)?;
+        let place = usize::try_from(second).unwrap_or(usize::MAX);
+        let sent = self.feeds.iter().filter_map(|(_, feed)| feed.sent_by_second().get(place).copied());
+        let mut told = Second {
+            sent: sent.sum(),
+            cpu_percent: usage.cpu_percent,
+            rss_bytes: usage.rss_bytes,
+            descriptors: usage.descriptors,
+            ..Second::default()
+        };
+        let mut arrived = 0;
+        for watching in &mut self.watches {
+            watching.subscriber.check().map_err(|error| error.of(format_args!("watch \"{}\"", watching.name)))?;
+            arrived += watching.books.books().arrived();
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.check().map_err(|error| error.of(RELAY))?;
+        }
+        told.arrived = arrived - std::mem::replace(&mut self.arrived_before, arrived);
+        match second.checked_sub(self.warm_up) {
+            Some(measured) => {
+                if let Some((plant, Some(writes))) = &mut self.plant {
+                    told.arrived += writes.look(plant, Duration::from_secs(measured));
+                }
+                self.tell_latencies(measured, &mut told);
+            }
+            None if second + 1 == self.warm_up => self.measure_writes(),
+            None => {}
+        }
+        Ok(told)
+    }
+
+    fn tell_latencies(&self, measured: u64, told: &mut Second) {
+        let mut add = |name: &str, lateness: &Lateness| {
+            if let Some(of) = lateness.second(usize::try_from(measured).unwrap_or(usize::MAX)) {
+                told.p50.insert(name.to_owned(), of.p50);
+                told.p99.insert(name.to_owned(), of.p99);
+                told.max.insert(name.to_owned(), of.max);
+            }
+        };
+        for watching in &self.watches {
+            add(&watching.name, watching.books.books().lateness());
+        }
+        if let Some((_, Some(writes))) = &self.plant {
+            add(Ovens::WATCH, writes.lateness());
+        }
+    }
+
+    /// Ends the run: waits for what is under way, stops the engine, and closes the books.
+    pub(super) async fn close(mut self, outcome: &mut Outcome) -> Result<()> {
+        for (name, feed) in self.feeds.drain(..) {
+            let report = feed.finish().await;
+            if let Some(error) = report.error {
+                return Err(error.of(format_args!("feed \"{name}\"")));
+            }
+            if report.failed > 0 {
+                return Err(Error::external(format!("feed \"{name}\": {} messages were not sent", report.failed)));
+            }
+        }
+        self.until_quiet(QUIET).await;
+        for (measured, second) in (0..).zip(&mut outcome.timeline) {
+            // What was late has come by now.
+            self.tell_latencies(measured, second);
+        }
+        outcome.engine = self.engine.take().map_or(Ok(Value::Null), Engine::stop)?;
+        self.until_quiet(QUIET_AT_LAST).await;
+        for watching in &self.watches {
+            let told = left_out(&outcome.engine, watching.through.as_deref());
+            let books = watching.books.books();
+            let name = &watching.name;
+            outcome.latencies.insert(name.clone(), books.lateness().latency());
+            outcome.ledgers.insert(name.clone(), books.account(&told));
+            if let Some(readings) = books.readings(&told) {
+                outcome.ledgers.insert(format!("{name} {READINGS}"), readings);
+            }
+            if books.strange() > 0 {
+                outcome.limits.push(Limit {
+                    name: format!("{name}, messages that are no answer"),
+                    wanted: "at most 0".to_owned(),
+                    found: books.strange().to_string(),
+                    held: false,
+                });
+            }
+        }
+        if let Some((_, Some(writes))) = &self.plant {
+            outcome.latencies.insert(Ovens::WATCH.to_owned(), writes.lateness().latency());
+        }
+        Ok(())
+    }
+
+    /// Waits until all has come that is awaited, or nothing comes any more.
+    async fn until_quiet(&mut self, quiet: Duration) {
+        let (mut arrived, mut since) = (0, clock::monotonic());
+        loop {
+            let (mut now, mut missing) = (0, 0);
+            for watching in &self.watches {
+                let mut books = watching.books.books();
+                books.until(Duration::MAX);
+                now += books.arrived();
+                missing += books.missing();
+            }
+            if now != arrived {
+                (arrived, since) = (now, clock::monotonic());
+            }
+            if missing == 0 || since.elapsed() >= quiet {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn start_plant(ovens: Ovens, seed: u64) -> Result<Plant> {
+    Plant::start(PlantOptions {
+        port: 0,
+        time_scale: ovens.time_scale,
+        seed,
+        script: Script::every_minute(seed),
+        watchdog: ovens.watchdog,
+    })
+}
+
+/// Waits until every source that reads from the broker has subscribed, and a setpoint has been written if there is a plant.
+async fn until_it_listens(case: &Case, engine: &mut Engine, broker: &Mosquitto, plant: Option<&Plant>) -> Result<()> {
+    let until = clock::monotonic() + START_MAX;
+    while broker.subscriptions(ENGINE_CLIENTS) < case.mqtt_sources
+        || plant.is_some_and(|plant| plant.write_count() == 0)
+    {
+        engine.check()?;
+        if clock::monotonic() >= until {
+            let message = format!("the engine does not read from the plant {} s after its start", START_MAX.as_secs());
+            return Err(Error::external(message)
+                .hint("the pipeline must read from mqtt://127.0.0.1:${MQTT_PORT} and 127.0.0.1:${PLC_PORT}"));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// The messages of a feed over the whole run, event times included.
+fn schedule(
+    case: &Case,
+    feed: &Feed,
+    began: Timestamp,
+    seconds: Seconds,
+) -> Result<impl Iterator<Item = Message> + Send + 'static> {
+    let mut options = feed.messages.clone();
+    options.seed = case.seed;
+    options.lasts = Some(Span::from_secs(i64::try_from(case.warm_up + case.seconds).unwrap_or(i64::MAX)));
+    let messages = Messages::new(&options)?.starting(began);
+    Ok(messages.filter(move |message| match seconds {
+        Seconds::All => true,
+        Seconds::Even => message.due.as_secs().is_multiple_of(2),
+        Seconds::Odd => !message.due.as_secs().is_multiple_of(2),
+    }))
+}
+
+/// What the engine says it left out, by reason. What a query was to filter is not left out, and windows that are open at the
+/// end are not expected.
+fn left_out(report: &Value, through: Option<&[String]>) -> BTreeMap<String, u64> {
+    let meant = [Reason::Filtered.word(), Reason::Open.word()];
+    let mut told = BTreeMap::new();
+    let objects = report["objects"].as_array().into_iter().flatten().filter(|object| {
+        let name = object["name"].as_str().unwrap_or_default();
+        through.is_none_or(|through| through.iter().any(|one| one == name))
+    });
+    let dropped = objects.filter_map(|object| object["dropped"].as_object()).flatten();
+    for (reason, count) in dropped.filter(|(reason, _)| !meant.contains(&reason.as_str())) {
+        *told.entry(reason.clone()).or_default() += count.as_u64().unwrap_or(0);
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_query_filters_is_not_left_out() {
+        let report = serde_json::json!({"objects": [
+            {"name": "plant", "dropped": {"malformed": 3, "overflow": 2}},
+            {"name": "averages/window", "dropped": {"late": 1, "open_at_stop": 20}},
+            {"name": "hot", "dropped": {"filtered": 500, "malformed": 1}},
+        ]});
+        let all = BTreeMap::from([("malformed".to_owned(), 4), ("overflow".to_owned(), 2), ("late".to_owned(), 1)]);
+        assert_eq!(left_out(&report, None), all);
+        let one = ["averages/window".to_owned()];
+        assert_eq!(left_out(&report, Some(&one)), BTreeMap::from([("late".to_owned(), 1)]));
+        assert!(left_out(&report, Some(&[])).is_empty());
+    }
+}
