@@ -89,6 +89,7 @@ fn reasons(dropped: &BTreeMap<String, u64>) -> String {
 fn process(timeline: &[Second]) -> Table {
     let (Some(first), Some(last)) = (timeline.first(), timeline.last()) else { return Table::default() };
     let cpu = timeline.iter().map(|second| second.cpu_percent);
+    // Of the CPU one second more or less says nothing; of the others, the way from first to last is what matters.
     let percent = |percent: f64| fixed(percent, 1);
     let mean = cpu.clone().sum::<f64>() / timeline.len() as f64;
     let rss = timeline.iter().map(|second| second.rss_bytes).max().unwrap_or_default();
@@ -102,12 +103,7 @@ fn process(timeline: &[Second]) -> Table {
         rows: vec![
             row(
                 "CPU",
-                [
-                    percent(first.cpu_percent),
-                    percent(last.cpu_percent),
-                    percent(mean),
-                    percent(cpu.fold(0.0, f64::max)),
-                ],
+                [String::new(), String::new(), percent(mean), percent(cpu.fold(0.0, f64::max))],
                 "% of one core",
             ),
             row(

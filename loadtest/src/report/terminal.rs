@@ -74,7 +74,7 @@ mod tests {
               telemetry   600,000  600,000     0        0           0          0
 
             Engine          first  last  mean  most
-              CPU            23.0  22.8  23.7  41.3  % of one core
+              CPU                        23.7  41.3  % of one core
               memory (RSS)   41.3  43.9        43.9  MB
               descriptors      23    23          24  open
 

@@ -60,7 +60,11 @@ impl Chart {
             format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n", escaped(&self.title));
         self.draw_axes(&mut svg, &area);
         for line in &self.lines {
-            svg += &format!("<path class=\"line {}\" d=\"{}\"/>\n", line.class, self.path(line, &area));
+            let (stretches, dots) = self.paths(line, &area);
+            svg += &format!("<path class=\"line {}\" d=\"{stretches}\"/>\n", line.class);
+            if !dots.is_empty() {
+                svg += &format!("<path class=\"line dot {}\" d=\"{dots}\"/>\n", line.class);
+            }
         }
         self.draw_names(&mut svg, &area);
         svg + "</svg>\n"
@@ -87,25 +91,23 @@ impl Chart {
         }
     }
 
-    fn path(&self, line: &Line, area: &Area) -> String {
-        let mut path = String::new();
-        let mut before = false;
-        for (at, point) in line.points.iter().enumerate() {
-            let Some((x, y)) = *point else {
-                before = false;
-                continue;
-            };
-            let (x, y) = (area.x(self.x.place(x)), Area::y(self.y.place(y)));
-            let letter = if before { 'L' } else { 'M' };
-            // Writing to a string does not fail.
-            write!(path, "{letter}{x:.1} {y:.1}").unwrap_or_default();
-            // A point without neighbours is a line of no length, which round ends show as a dot.
-            if !before && !matches!(line.points.get(at + 1), Some(Some(_))) {
-                path.push_str("h0");
+    /// A line as its stretches, and the points that stand alone: lines of no length, which round ends show as dots.
+    fn paths(&self, line: &Line, area: &Area) -> (String, String) {
+        let place = |(x, y): (f64, f64)| (area.x(self.x.place(x)), Area::y(self.y.place(y)));
+        let (mut stretches, mut dots) = (String::new(), String::new());
+        for stretch in line.points.split(Option::is_none) {
+            let points = stretch.iter().flatten().map(|point| place(*point));
+            for (at, (x, y)) in points.enumerate() {
+                // Writing to a string does not fail.
+                match (at, stretch.len()) {
+                    (_, 1) => write!(dots, "M{x:.1} {y:.1}h0"),
+                    (0, _) => write!(stretches, "M{x:.1} {y:.1}"),
+                    _ => write!(stretches, "L{x:.1} {y:.1}"),
+                }
+                .unwrap_or_default();
             }
-            before = true;
         }
-        path
+        (stretches, dots)
     }
 
     /// Writes the names at the right, each at the height of its line's end or as near as the others let it.
@@ -187,9 +189,10 @@ mod tests {
             lines: vec![line],
         };
         let svg = chart.svg();
-        let path = svg.split("class=\"line s0\" d=\"").nth(1).unwrap().split('"').next().unwrap();
-        assert_eq!(path.matches('M').count(), 2, "{path}");
-        assert!(path.ends_with("h0"), "{path}");
+        let path =
+            |class: &str| svg.split(&format!("class=\"{class}\" d=\"")).nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!((path("line s0").matches('M').count(), path("line s0").matches('L').count()), (1, 1));
+        assert!(path("line dot s0").ends_with("h0"), "{svg}");
         assert!(svg.contains(">a &lt;b&gt;</text>"), "{svg}");
     }
 }

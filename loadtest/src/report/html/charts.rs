@@ -21,14 +21,9 @@ pub(super) fn of(outcome: &Outcome) -> Vec<Chart> {
     charts.extend(distribution(outcome));
     if !outcome.timeline.is_empty() {
         charts.extend(throughput(&time));
-        charts.push(time.one("CPU of the engine, of one core", " %", |second| second.cpu_percent, ("mean", mean)));
-        charts.push(time.one("Memory of the engine (RSS)", "B", |second| second.rss_bytes as f64, ("greatest", most)));
-        charts.push(time.one(
-            "Open descriptors of the engine",
-            "",
-            |second| second.descriptors as f64,
-            ("greatest", most),
-        ));
+        charts.push(time.one("CPU of the engine, of one core", " %", |second| second.cpu_percent, &MEAN));
+        charts.push(time.one("Memory of the engine (RSS)", "B", |second| second.rss_bytes as f64, &MOST));
+        charts.push(time.one("Open descriptors of the engine", "", |second| second.descriptors as f64, &MOST));
     }
     charts
 }
@@ -143,19 +138,40 @@ impl<'a> Time<'a> {
         if self.each == 1 { String::new() } else { format!("{} a point: {what}", span(self.each as f64)) }
     }
 
-    /// A chart of one line, which ends in its last value.
-    fn one(&self, title: &str, unit: &str, of: fn(&Second) -> f64, (how, join): (&str, fn(&[f64]) -> f64)) -> Chart {
-        let points = self.points(|second| Some(of(second)), join);
+    /// A chart of one line; what it comes to is said beside the title.
+    fn one(&self, title: &str, unit: &str, of: fn(&Second) -> f64, joined: &Joined) -> Chart {
+        let all: Vec<f64> = self.seconds.iter().map(of).collect();
+        let points = self.points(|second| Some(of(second)), joined.join);
         let y = Axis::amounts(points.iter().flatten().map(|(_, y)| *y).fold(0.0, f64::max), unit);
-        let name = points.iter().rev().flatten().next().map(|(_, last)| y.text(*last)).unwrap_or_default();
+        let said = joined.said.map(|(word, of)| format!("{word} {}", y.text(of(&all)))).join(", ");
+        let note =
+            [said, self.note(joined.name)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
         Chart {
             title: title.to_owned(),
-            note: self.note(how),
+            note,
             x: self.axis(),
             y,
-            lines: vec![Line { name, class: "arrived".to_owned(), points }],
+            lines: vec![Line { name: String::new(), class: "arrived".to_owned(), points }],
         }
     }
+}
+
+/// How seconds are joined to a point, and what is said of all of them.
+struct Joined {
+    name: &'static str,
+    join: fn(&[f64]) -> f64,
+    said: [(&'static str, fn(&[f64]) -> f64); 2],
+}
+
+const MEAN: Joined = Joined { name: "mean", join: mean, said: [("mean", mean), ("most", most)] };
+const MOST: Joined = Joined { name: "greatest", join: most, said: [("first", first), ("last", last)] };
+
+fn first(values: &[f64]) -> f64 {
+    values.first().copied().unwrap_or(f64::NAN)
+}
+
+fn last(values: &[f64]) -> f64 {
+    values.last().copied().unwrap_or(f64::NAN)
 }
 
 fn mean(values: &[f64]) -> f64 {
