@@ -74,14 +74,27 @@ fn rows_that_are_looked_at_one_by_one_and_windows_that_can_be_gathered_go_to_wor
         "by sensor",
         "who comes last is not known where batches are taken in turn"
     );
+    let top = "SELECT sensor, window_start, n FROM seconds \
+               QUALIFY row_number() OVER (PARTITION BY window_start ORDER BY n DESC) <= 2";
+    let no_key = told(&[WARM, SECONDS, ("top", top)]);
+    assert!(no_key.contains("no key column in common"), "who ranks rows of one window asks for their order: {no_key}");
     let reads_late = pipeline(&[WARM, SECONDS, ("missed", "SELECT * FROM too_late")]);
     let reads_late = reads_late.replace("[query.seconds]\n", "[query.seconds]\nlate = \"too_late\"\n");
     assert_eq!(told_of(&reads_late), "by sensor", "late rows are told in the order in which they come");
 }
 
+const DAYS: (&str, &str) = (
+    "days",
+    "SELECT sensor, window_end, count(*) AS n, sum(value) AS total FROM TUMBLE(warm, ts, INTERVAL '1' DAY) GROUP BY sensor, window_end",
+);
+const GROWING: (&str, &str) = (
+    "growing",
+    "SELECT window_end, max(value) AS high FROM CUMULATE(warm, ts, INTERVAL '2' SECOND, INTERVAL '10' SECOND) GROUP BY window_start, window_end",
+);
+
 /// One batch after another, each with a watermark behind it that is ahead of many rows still to come.
 fn run(workers: usize, dice: &mut Dice) -> (Vec<String>, Vec<u64>) {
-    let plan = plan_of(&pipeline(&[WARM, SECONDS, SLIDING, MINUTES]), workers);
+    let plan = plan_of(&pipeline(&[WARM, SECONDS, SLIDING, MINUTES, DAYS, GROWING]), workers);
     let board = board_of(&plan);
     let layout = Layout::of(&plan);
     let component = &layout.components[0];
@@ -104,10 +117,12 @@ fn run(workers: usize, dice: &mut Dice) -> (Vec<String>, Vec<u64>) {
     let mut rows = running.rows();
     rows.sort();
     let report = board.report();
-    let books = ["seconds/window", "sliding/window", "minutes/window"].map(|name| {
+    let steps = ["seconds/window", "sliding/window", "minutes/window", "days/window", "growing/window"];
+    let books = steps.map(|name| {
         let meter = report.find(Kind::Operator, name).expect("it has a meter");
         let late = meter.dropped.get("late").copied().unwrap_or_default();
-        [meter.rows_in, meter.rows_out, late, meter.open_rows]
+        let filtered = meter.dropped.get("filtered").copied().unwrap_or_default();
+        [meter.rows_in, meter.rows_out, late, filtered, meter.open_rows]
     });
     (rows, books.concat())
 }
@@ -115,7 +130,7 @@ fn run(workers: usize, dice: &mut Dice) -> (Vec<String>, Vec<u64>) {
 #[test]
 fn a_row_is_late_for_the_windows_that_are_closed_whichever_worker_gets_it() {
     let (expected, books) = run(1, &mut Dice(0));
-    let late = (books[2], books[6]);
+    let late = (books[2], books[7]);
     assert!(late.0 > 100 && late.1 > 10 && late.0 > late.1, "{books:?}");
     for seed in 1..=40 {
         let mut dice = Dice(seed);
@@ -146,4 +161,23 @@ fn a_sink_behind_windows_is_asked_to_flush_when_all_workers_have_handed_over_wha
     assert_eq!(told(&mut running), ["seconds"]);
     let asked = running.all.iter().map(|worker| worker.sinks_below(source).len()).sum::<usize>();
     assert_eq!(asked, 3, "so many answers the source waits for");
+}
+
+#[test]
+fn what_is_open_is_counted_if_a_worker_that_is_waited_for_never_answers() {
+    let plan = plan_of(&pipeline(&[WARM, SECONDS]), 2);
+    let board = board_of(&plan);
+    let layout = Layout::of(&plan);
+    let mut running = Workers::new(&plan, &layout.components[0], &board);
+    let rows = (0..20).map(|n| (n * 100_000, "s1".to_owned(), 50.0)).collect::<Vec<_>>();
+    running.take(0, Input::Source(0), Message::Data(Batch { rows: batch(&rows), origin: Timestamp(0) }));
+    running.take(0, Input::Source(0), Message::End(Ending::Complete));
+    running.hand_over(|| true);
+    assert!(!running.all[0].has_ended(), "it waits for the other");
+    running.all[0].give_up(&mut running.outbox).expect("operators do not fail");
+    let report = board.report();
+    let window = report.find(Kind::Operator, "seconds/window").expect("it has a meter");
+    assert_eq!((window.rows_in, window.rows_out, window.dropped.get("open_at_stop")), (20, 0, Some(&20)));
+    let ended = running.outbox.to_sinks.iter().filter(|(_, message)| matches!(message, Message::End(Ending::Stopped)));
+    assert_eq!(ended.count(), 2, "both sinks hear of it");
 }

@@ -67,6 +67,13 @@ impl Gathering {
         Some(waiting.iter_mut().filter_map(of_round).collect())
     }
 
+    /// All parts that wait for others, with the place of the operator that gathers them.
+    pub(super) fn take_waiting(&mut self) -> Vec<(usize, Part)> {
+        let waiting = self.slots.iter().zip(&mut self.waiting);
+        let parts = waiting.flat_map(|(slot, workers)| workers.iter_mut().map(move |parts| (*slot, parts)));
+        parts.flat_map(|(slot, parts)| parts.drain(..).map(move |part| (slot, part))).collect()
+    }
+
     /// A worker came to a barrier; whether it was the last.
     pub(super) fn barrier(&mut self, barrier: Barrier) -> bool {
         let key = (barrier.source, barrier.number);

@@ -165,7 +165,8 @@ fn shared(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> Res
     let streams = sources.iter().copied().filter(|&n| plan.sources[n].table.is_none()).collect::<Vec<_>>();
     let &[source] = streams.as_slice() else { return Err("it has several sources, so it has one worker".to_owned()) };
     if sources.len() == 1
-        && let Some(stages) = stages(plan, nodes)
+        && !nodes.is_empty()
+        && let Some(stages) = stages(plan, source, nodes)
     {
         let gathered = stages.values().any(|stage| *stage == Stage::Gathered);
         let told = if gathered { "the first gathers their windows" } else { "sinks put rows into order again" };
@@ -177,8 +178,15 @@ fn shared(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> Res
 }
 
 /// Where each node runs if batches go to workers in turn; `None` if one of them needs all rows of a key in order.
-fn stages(plan: &Plan, nodes: &[usize]) -> Option<BTreeMap<usize, Stage>> {
+fn stages(plan: &Plan, source: usize, nodes: &[usize]) -> Option<BTreeMap<usize, Stage>> {
     let mut stages = BTreeMap::new();
+    // The columns of the source that windows which are gathered are grouped by.
+    let mut groups = BTreeSet::new();
+    // The groups of one window are put out in any order. What reads on must not ask for it: it has one row at a time of a group.
+    let takes_any_order = |n: usize, groups: &BTreeSet<String>| {
+        let operator = &plan.nodes[n].operator;
+        operator.is_row_by_row() || operator.gathers || keys_of(plan, n, source).is_superset(groups)
+    };
     for &n in nodes {
         let node = &plan.nodes[n];
         let before = node.inputs.iter().map(|input| match input {
@@ -189,8 +197,10 @@ fn stages(plan: &Plan, nodes: &[usize]) -> Option<BTreeMap<usize, Stage>> {
         let before = before.collect::<Option<Vec<_>>>()?;
         let all = |of: fn(&Stage) -> bool| before.iter().all(of);
         let stage = if all(|stage| *stage != Stage::Every) {
-            Stage::First
+            takes_any_order(n, &groups).then_some(Stage::First)?
         } else if all(|stage| *stage == Stage::Every) && node.operator.gathers && !plan.is_read(Input::Late(n)) {
+            let keys = node.operator.partition_by.iter().flatten();
+            groups.extend(keys.map(|key| trace(plan, node.inputs[0], key, source).unwrap_or_else(|| key.clone())));
             Stage::Gathered
         } else if all(|stage| *stage == Stage::Every) && node.operator.is_row_by_row() {
             Stage::Every
@@ -200,6 +210,14 @@ fn stages(plan: &Plan, nodes: &[usize]) -> Option<BTreeMap<usize, Stage>> {
         stages.insert(n, stage);
     }
     Some(stages)
+}
+
+/// The columns of the source by which all inputs of a node are told apart, as far as they come unchanged from it.
+fn keys_of(plan: &Plan, node: usize, source: usize) -> BTreeSet<String> {
+    let node = &plan.nodes[node];
+    let keys = node.operator.partition_by.iter().flatten();
+    // Where an operator has several inputs, its key has the same name in all of them.
+    keys.filter_map(|column| agreed(node.inputs.iter().map(|&input| trace(plan, input, column, source)))).collect()
 }
 
 /// The columns of the only source by which all keyed operators can be shared out, or why there are none.
@@ -213,10 +231,7 @@ fn common_key(plan: &Plan, source: usize, nodes: &[usize]) -> Result<Vec<String>
         if key.is_empty() {
             continue;
         }
-        // Where an operator has several inputs, its key has the same name in all of them.
-        let traced = (key.iter())
-            .filter_map(|column| agreed(node.inputs.iter().map(|&input| trace(plan, input, column, source))))
-            .collect::<BTreeSet<_>>();
+        let traced = keys_of(plan, n, source);
         common = Some(match common {
             None => traced,
             Some(before) => before.intersection(&traced).cloned().collect(),

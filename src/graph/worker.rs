@@ -137,6 +137,7 @@ impl Worker {
             Handover::Barrier(barrier) => {
                 if gathering.barrier(barrier) {
                     out.bar(&self.below_gathered, barrier);
+                    self.note_open_rows();
                 }
             }
             Handover::End(ending) => {
@@ -247,6 +248,19 @@ impl Worker {
                 self.finish(ending, out);
             }
         }
+        Ok(())
+    }
+
+    /// What it waits for never comes: comes to its end as if it were stopped.
+    ///
+    /// # Errors
+    /// As [`Worker::take`].
+    pub fn give_up(&mut self, out: &mut Outbox) -> Result<()> {
+        for (slot, part) in self.gathering.iter_mut().flat_map(Gathering::take_waiting) {
+            // So that its rows are in the books.
+            part.part.map_or(Ok(()), |part| self.nodes[slot].operator.take_over(part))?;
+        }
+        self.finish(Ending::Stopped, out);
         Ok(())
     }
 

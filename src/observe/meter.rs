@@ -162,7 +162,8 @@ impl Meter {
 
     /// The watermark it has reached.
     pub fn set_watermark(&self, watermark: Timestamp) {
-        self.watermark.store(watermark.0, Relaxed);
+        // Of several workers the one that is furthest.
+        self.watermark.fetch_max(watermark.0, Relaxed);
     }
 
     /// `rows` rows took this long from the arrival of the newest reading that led to them to the end of their write.

@@ -130,7 +130,9 @@ impl SourceTask {
                     self.acks.forget();
                     self.unacked = 0;
                     self.meter.reconnecting();
-                    self.silence().await?;
+                    if let Err(error) = self.silence().await {
+                        break Err(error);
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(backoff.next_wait().to_std()) => {}
                         _ = self.stopping.wait_for(|stopping| *stopping) => break Ok(Ending::Stopped),
@@ -151,6 +153,7 @@ impl SourceTask {
         if !self.ended {
             self.send_to_inputs(&Message::End(ending)).await;
         }
+        self.wiring.workers.hang_up();
         let result = result.and(told).and(confirmed).and(self.last_acks().await);
         let closed = self.source.close().await;
         self.meter.set_state(State::Ended);

@@ -94,6 +94,11 @@ impl Spread {
         }
     }
 
+    /// There is no more to come: workers that wait for others see that nobody is left.
+    pub(super) fn hang_up(&mut self) {
+        self.to.clear();
+    }
+
     /// Ends when nobody listens any more.
     pub(super) async fn closed(&self) {
         self.to[0].closed().await;

@@ -45,7 +45,12 @@ impl WorkerTask {
             let wake = self.worker.wake_at();
             tokio::select! {
                 biased;
-                count = self.inbox.recv_many(&mut arrived, self.drain) => if count == 0 { break },
+                count = self.inbox.recv_many(&mut arrived, self.drain) => if count == 0 {
+                    // Nobody is left who could tell of the end: a worker that this one waits for has failed.
+                    self.worker.give_up(&mut outbox)?;
+                    self.hand_out(&mut outbox, Order::Free).await;
+                    break;
+                },
                 () = sleep_until(wake, self.clock.as_ref()), if wake.is_some() => {}
             }
             for arrived in arrived.drain(..) {

@@ -87,7 +87,8 @@ pub struct WindowSpec {
 }
 
 /// Checks a windowed aggregation over an input. It puts out `window_start`, `window_end`, the keys and the aggregates, in the
-/// order of `window_end`, and within a window in the order in which keys were first seen.
+/// order of `window_end`, and within a window in the order in which keys were first seen; where copies share rows out at will, that is
+/// any order.
 ///
 /// # Errors
 /// Everything that is wrong, at once.

@@ -72,6 +72,8 @@ impl WindowAggregate {
             map[*theirs as usize] = ours;
         }
         for (start, part) in &slices {
+            // By now a view may be closed there that had cut the slice off from the one before.
+            let start = &if self.views.len() == 1 { *start } else { self.slice_of(*start).unwrap_or(*start) };
             if !self.slices.contains_key(start) {
                 let before = self.slices.range(..start).next_back().map(|(_, slice)| slice);
                 let fresh = Slice::after(before, self.keys.len(), self.used.take(), &self.empty);
