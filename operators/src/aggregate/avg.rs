@@ -38,6 +38,16 @@ impl Partial for Avg {
         self.sums.merge(&same::<Self>(other)?.sums, map)
     }
 
+    fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
+        self.sums.join(&same::<Self>(one)?.sums, &same::<Self>(next)?.sums);
+        Ok(self)
+    }
+
+    fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
+        self.sums.restore(&same::<Self>(taken)?.sums, slots);
+        Ok(())
+    }
+
     fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
         self.sums.fold(pairs)
     }

@@ -3,7 +3,10 @@
 use arrow::datatypes::Int64Type;
 use lineside_model::Result;
 
-use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, same, take_entries,
+    to_bytes,
+};
 
 /// Counts per slot.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +45,17 @@ impl Partial for Count {
         for (count, slot) in same::<Self>(other)?.counts.iter().zip(map) {
             self.counts[*slot as usize] += count;
         }
+        Ok(())
+    }
+
+    fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
+        let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
+        fill_together(&mut self.counts, &one.counts, &next.counts, |one, next| one + next);
+        Ok(self)
+    }
+
+    fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
+        put_back_entries(&mut self.counts, &same::<Self>(taken)?.counts, slots);
         Ok(())
     }
 

@@ -6,7 +6,10 @@ use arrow::datatypes::DataType;
 use lineside_model::{Error, Result};
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, same, take_entries,
+    to_bytes,
+};
 
 /// The least value.
 pub(super) fn least(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -88,6 +91,26 @@ impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
                 self.present[slot] = true;
             }
         }
+        Ok(())
+    }
+
+    fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
+        let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
+        let values = one.best.iter().zip(&one.present).zip(next.best.iter().zip(&next.present));
+        self.best.clear();
+        // Without a branch where values are numbers, as above.
+        self.best.extend(values.map(|((best, present), (value, is_there))| {
+            let taken = *is_there & (!*present | Self::beats(K::see(value), K::see(best)));
+            if taken { value } else { best }.clone()
+        }));
+        fill_together(&mut self.present, &one.present, &next.present, |one, next| one | next);
+        Ok(self)
+    }
+
+    fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
+        let taken = same::<Self>(taken)?;
+        put_back_entries(&mut self.best, &taken.best, slots);
+        put_back_entries(&mut self.present, &taken.present, slots);
         Ok(())
     }
 

@@ -9,7 +9,10 @@ use arrow::datatypes::DataType;
 use lineside_model::{Error, Result};
 
 use super::values::{Float, Kept, Signed, Text, Unsigned};
-use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, same, take_entries,
+    to_bytes,
+};
 
 /// The value with the earliest event time.
 pub(super) fn first(values: Option<&DataType>) -> Result<Box<dyn Partial>> {
@@ -95,6 +98,28 @@ impl<K: Kept, const LAST: bool> Partial for Edge<K, LAST> {
                 self.present[slot] = true;
             }
         }
+        Ok(())
+    }
+
+    fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
+        let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
+        let taken = |(n, (present, is_there)): (usize, (&bool, &bool))| {
+            *is_there & (!*present | Self::replaces(next.times[n], one.times[n]))
+        };
+        let from = || one.present.iter().zip(&next.present).enumerate().map(taken).enumerate();
+        self.times.clear();
+        self.times.extend(from().map(|(n, taken)| if taken { next.times[n] } else { one.times[n] }));
+        self.values.clear();
+        self.values.extend(from().map(|(n, taken)| if taken { &next.values[n] } else { &one.values[n] }.clone()));
+        fill_together(&mut self.present, &one.present, &next.present, |one, next| one | next);
+        Ok(self)
+    }
+
+    fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
+        let taken = same::<Self>(taken)?;
+        put_back_entries(&mut self.times, &taken.times, slots);
+        put_back_entries(&mut self.values, &taken.values, slots);
+        put_back_entries(&mut self.present, &taken.present, slots);
         Ok(())
     }
 

@@ -129,13 +129,27 @@ pub(crate) trait Partial: Any + Send + Debug {
     /// without rows may go anywhere and changes nothing there; an empty one becomes what goes into it, to the last bit.
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()>;
 
+    /// Puts together what two partials of as many slots know, slot by slot, in the room this one has taken: `one`, and `next` as
+    /// [`Partial::merge`] takes it. `same` has the number of each slot.
+    fn together(self: Box<Self>, one: &dyn Partial, next: &dyn Partial, same: &[u32]) -> Result<Box<dyn Partial>> {
+        let mut both = one.copy();
+        both.merge(next, same)?;
+        Ok(both)
+    }
+
     /// Takes slots of its own: for each pair in order, slot `from` (of a later stretch of time) into slot `into`. `from` stays.
     fn fold(&mut self, pairs: &[Pair]) -> Result<()>;
 
     /// Moves these slots out, in this order, and leaves them empty. Each slot is named once.
     fn take(&mut self, slots: &[u32]) -> Box<dyn Partial>;
 
-    /// The same for a stretch of time right behind, and goes on to take rows of both in any order.
+    /// Puts back what was taken from these slots, whatever they have now.
+    fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
+        drop(self.take(slots));
+        self.merge(taken, slots)
+    }
+
+    /// Merges a stretch of time right behind, and goes on to take rows of both in any order.
     fn absorb(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
         self.merge(other, map)
     }
@@ -162,6 +176,22 @@ pub(crate) trait Partial: Any + Send + Debug {
     /// # Errors
     /// If the bytes are not such columns.
     fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()>;
+}
+
+/// Whether slots go where they are. Then a loop goes straight over both columns, many slots at a time.
+fn stay(map: &[u32]) -> bool {
+    map.first() == Some(&0) && (0u32..).zip(map).fold(true, |all, (slot, to)| all & (slot == *to))
+}
+
+/// Puts entries of a column back, see [`Partial::put_back`].
+fn put_back_entries<T: Clone>(column: &mut [T], taken: &[T], slots: &[u32]) {
+    taken.iter().zip(slots).for_each(|(entry, slot)| column[*slot as usize].clone_from(entry));
+}
+
+/// Fills a column anew with what comes of two entries each.
+fn fill_together<T>(column: &mut Vec<T>, one: &[T], next: &[T], both: impl Fn(&T, &T) -> T) {
+    column.clear();
+    column.extend(one.iter().zip(next).map(|(one, next)| both(one, next)));
 }
 
 /// Moves entries of a column out, in this order, and leaves empty ones.

@@ -7,7 +7,10 @@
 use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 use lineside_model::Result;
 
-use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, same, stay,
+    take_entries, to_bytes,
+};
 
 /// Sums of floats per slot, and how many values each has.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +29,18 @@ impl FloatSum {
     pub(super) fn clear(&mut self) {
         self.sums.clear();
         self.counts.clear();
+    }
+
+    /// Puts two together, see [`Partial::together`].
+    pub(super) fn join(&mut self, one: &Self, next: &Self) {
+        fill_together(&mut self.sums, &one.sums, &next.sums, |one, next| one + next);
+        fill_together(&mut self.counts, &one.counts, &next.counts, |one, next| one + next);
+    }
+
+    /// Puts slots back, see [`Partial::put_back`].
+    pub(super) fn restore(&mut self, taken: &Self, slots: &[u32]) {
+        put_back_entries(&mut self.sums, &taken.sums, slots);
+        put_back_entries(&mut self.counts, &taken.counts, slots);
     }
 
     /// Moves slots out, see [`Partial::take`].
@@ -64,10 +79,26 @@ impl Partial for FloatSum {
 
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
         let (sums, counts) = same::<Self>(other)?.parts();
-        for ((sum, count), slot) in sums.iter().zip(counts).zip(map) {
-            self.sums[*slot as usize] += sum;
-            self.counts[*slot as usize] += count;
+        if stay(map) {
+            self.sums.iter_mut().zip(sums).zip(map).for_each(|((mine, sum), _)| *mine += sum);
+            self.counts.iter_mut().zip(counts).zip(map).for_each(|((mine, count), _)| *mine += count);
+            return Ok(());
         }
+        let (my_sums, my_counts) = (self.sums.as_mut_slice(), self.counts.as_mut_slice());
+        for ((sum, count), slot) in sums.iter().zip(counts).zip(map) {
+            my_sums[*slot as usize] += sum;
+            my_counts[*slot as usize] += count;
+        }
+        Ok(())
+    }
+
+    fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
+        self.join(same::<Self>(one)?, same::<Self>(next)?);
+        Ok(self)
+    }
+
+    fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
+        self.restore(same::<Self>(taken)?, slots);
         Ok(())
     }
 

@@ -11,7 +11,10 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Column, Pair, Partial, Picked, Rows, Statistic, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::{
+    Column, Pair, Partial, Picked, Rows, Statistic, check_slots, fill_together, from_bytes, put_back_entries, same,
+    stay, take_entries, to_bytes,
+};
 
 /// What is known of the values of one slot.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -118,12 +121,40 @@ impl Partial for Summary {
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
         let other = same::<Self>(other)?;
         let mine = self.numbers.as_mut_slice();
-        other.numbers.iter().zip(map).for_each(|(numbers, slot)| mine[*slot as usize].merge(numbers));
+        match stay(map) {
+            true => mine.iter_mut().zip(&other.numbers).zip(map).for_each(|((mine, numbers), _)| mine.merge(numbers)),
+            false => other.numbers.iter().zip(map).for_each(|(numbers, slot)| mine[*slot as usize].merge(numbers)),
+        }
         if !other.nulls.is_empty() {
             let mine = self.nulls();
             for (nulls, slot) in other.nulls.iter().zip(map).filter(|(nulls, _)| **nulls > 0) {
                 mine[*slot as usize] = mine[*slot as usize].saturating_add(*nulls);
             }
+        }
+        Ok(())
+    }
+
+    fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
+        let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
+        fill_together(&mut self.numbers, &one.numbers, &next.numbers, |one, next| {
+            let mut both = *one;
+            both.merge(next);
+            both
+        });
+        match (one.nulls.as_slice(), next.nulls.as_slice()) {
+            ([], nulls) | (nulls, []) => nulls.clone_into(&mut self.nulls),
+            (one, next) => fill_together(&mut self.nulls, one, next, |one, next| one.saturating_add(*next)),
+        }
+        Ok(self)
+    }
+
+    fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
+        let taken = same::<Self>(taken)?;
+        put_back_entries(&mut self.numbers, &taken.numbers, slots);
+        match taken.nulls.as_slice() {
+            [] if self.nulls.is_empty() => {}
+            [] => slots.iter().for_each(|slot| self.nulls[*slot as usize] = 0),
+            nulls => put_back_entries(self.nulls(), nulls, slots),
         }
         Ok(())
     }

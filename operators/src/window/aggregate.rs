@@ -16,6 +16,7 @@ mod handover;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
@@ -29,7 +30,7 @@ use super::keys::{self, Keys};
 use super::late;
 use super::layout::Layout;
 use super::output::Output;
-use super::runs::{Located, Place, Run, Stretch, cut, regrouped, stretches};
+use super::runs::{Located, Place, Runs, Stretch};
 use super::slice::{Part, Slice, SliceState, Used};
 use super::sliding::{Merged, Sliding};
 use super::view::{View, ViewState};
@@ -61,7 +62,7 @@ pub(super) struct WindowAggregate {
 /// Buffers that are used again for each batch.
 #[derive(Debug, Default)]
 struct Scratch {
-    runs: Vec<Run>,
+    runs: Runs,
     ids: Vec<u32>,
     slots: Vec<u32>,
 }
@@ -88,14 +89,20 @@ impl WindowAggregate {
     }
 
     /// Takes a batch that was cut into runs.
-    fn update(&mut self, runs: &[Run], batch: &Batch<'_>, slots: &mut Vec<u32>, out: &mut dyn Emitter) -> Result<()> {
+    fn update(
+        &mut self,
+        runs: impl Iterator<Item = (Place, Range<usize>)>,
+        batch: &Batch<'_>,
+        slots: &mut Vec<u32>,
+        out: &mut dyn Emitter,
+    ) -> Result<()> {
         let layout = Arc::clone(&self.layout);
-        for Run { place, rows } in runs {
+        for (place, rows) in runs {
             let mut taken = false;
             for (n, (view, planned)) in self.views.iter_mut().zip(&layout.views).enumerate() {
                 let refused = match place {
-                    Place::Slice { cell, .. } => view.refuses(*cell, &planned.windows),
-                    Place::Nowhere(reason) => Some(*reason),
+                    Place::Slice { cell, .. } => view.refuses(cell, &planned.windows),
+                    Place::Nowhere(reason) => Some(reason),
                 };
                 match refused {
                     Some(reason) => out.dropped_from(n, reason, rows.len()),
@@ -105,7 +112,7 @@ impl WindowAggregate {
                     }
                 }
             }
-            let Place::Slice { slice: number, .. } = *place else { continue };
+            let Place::Slice { slice: number, .. } = place else { continue };
             if !taken {
                 continue;
             }
@@ -273,7 +280,7 @@ impl WindowAggregate {
     }
 
     /// The batch that was taken last: its runs, and the number of each row's key.
-    pub(super) fn latest(&self) -> (&[Run], &[u32]) {
+    pub(super) fn latest(&self) -> (&Runs, &[u32]) {
         (&self.scratch.runs, &self.scratch.ids)
     }
 
@@ -312,10 +319,10 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     /// These rows, in this order.
-    fn take(&self, order: &[u32]) -> Result<Batch<'static>> {
-        let rows = UInt32Array::from(order.to_vec());
+    fn take(&self, order: Vec<u32>) -> Result<Batch<'static>> {
+        let rows = UInt32Array::from(order);
         Ok(Batch {
-            ids: order.iter().map(|row| self.ids[*row as usize]).collect(),
+            ids: rows.values().iter().map(|row| self.ids[*row as usize]).collect(),
             times: take(&self.times, &rows, None)?.as_primitive::<TimestampMicrosecondType>().clone(),
             values: self
                 .values
@@ -339,15 +346,15 @@ impl Operator for WindowAggregate {
         let times: TimestampMicrosecondArray =
             times.ok_or_else(|| Error::internal("the time column has no microseconds"))?.clone();
         self.tell_late(&rows, &times, out)?;
-        cut(&times, |time| self.locate(time), &mut runs);
+        runs.cut(&times, |time| self.locate(time));
         let values = layout.values_of(&rows)?;
         let batch = Batch { ids: Cow::Borrowed(&ids), times, values };
-        for stretch in stretches(&runs) {
+        for stretch in runs.stretches() {
             match stretch {
-                Stretch::Straight(runs) => self.update(runs, &batch, &mut slots, out)?,
-                Stretch::Scattered(runs) => {
-                    let (order, runs) = regrouped(runs);
-                    self.update(&runs, &batch.take(&order)?, &mut slots, out)?;
+                Stretch::Straight(some) => self.update(runs.of(some), &batch, &mut slots, out)?,
+                Stretch::Scattered(some) => {
+                    let (order, few) = runs.regrouped(some);
+                    self.update(few.into_iter(), &batch.take(order)?, &mut slots, out)?;
                 }
             }
         }

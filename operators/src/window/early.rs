@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::aggregate::WindowAggregate;
 use super::layout::Layout;
 use super::output::Output;
-use super::runs::{Place, Run};
+use super::runs::Place;
 use super::slice::{Part, Whole};
 use super::sliding::{Merged, Sliding};
 use super::view::{View, ViewState};
@@ -135,18 +135,18 @@ impl EarlyAggregate {
     fn mark(&mut self) {
         let windows = &self.layout.views[0].windows;
         let (runs, ids) = self.inner.latest();
-        for Run { place, rows } in runs {
-            let Place::Slice { slice, cell, .. } = place else { continue };
-            if self.inner.view().refuses(*cell, windows).is_some() {
+        for (place, rows) in runs.iter() {
+            let Place::Slice { slice, cell } = place else { continue };
+            if self.inner.view().refuses(cell, windows).is_some() {
                 continue;
             }
-            self.told.sliding.touched(*slice);
-            if self.emission.early == Early::Never && windows.first(*cell) >= self.told.next() {
+            self.told.sliding.touched(slice);
+            if self.emission.early == Early::Never && windows.first(cell) >= self.told.next() {
                 continue;
             }
-            let changed = self.changed.entry(*slice).or_default();
+            let changed = self.changed.entry(slice).or_default();
             changed.resize(changed.len().max(self.inner.keys()), false);
-            ids[rows.clone()].iter().for_each(|id| changed[*id as usize] = true);
+            ids[rows].iter().for_each(|id| changed[*id as usize] = true);
         }
     }
 

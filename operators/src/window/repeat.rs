@@ -13,7 +13,7 @@ use lineside_model::{Error, Reason, Result};
 
 use super::WindowKind;
 use super::assign::{Cells, Windows};
-use super::runs::{Place, Run, cut};
+use super::runs::{Place, Runs};
 use crate::rows::BATCH_ROWS;
 use crate::{Emitter, Operator, PlannedOperator, Port};
 
@@ -28,7 +28,7 @@ pub fn plan_rows(kind: &WindowKind, time: usize, output: SchemaRef) -> PlannedOp
             named,
             time,
             output: SchemaRef::clone(&schema),
-            runs: Vec::new(),
+            runs: Runs::default(),
         })
     };
     PlannedOperator::new(output, build).partitioned_by([])
@@ -43,7 +43,7 @@ struct Repeat {
     /// Which column of the input is the event time.
     time: usize,
     output: SchemaRef,
-    runs: Vec<Run>,
+    runs: Runs,
 }
 
 /// Rows that were put into windows and not put out yet.
@@ -75,13 +75,13 @@ impl Operator for Repeat {
     fn process(&mut self, _: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()> {
         let times = rows.column(self.time).as_primitive_opt::<TimestampMicrosecondType>();
         let times = times.ok_or_else(|| Error::internal("the event time of a window is not in microseconds"))?;
-        cut(times, |time| self.cells.located(time), &mut self.runs);
+        self.runs.cut(times, |time| self.cells.located(time));
         let mut placed = Placed { names: self.named.then(StringBuilder::new), ..Placed::default() };
-        for Run { place, rows: run } in &self.runs {
+        for (place, run) in self.runs.iter() {
             let time = match place {
-                Place::Slice { cell, .. } => *cell,
+                Place::Slice { cell, .. } => cell,
                 Place::Nowhere(reason) => {
-                    out.dropped(*reason, run.len());
+                    out.dropped(reason, run.len());
                     continue;
                 }
             };
@@ -89,7 +89,7 @@ impl Operator for Repeat {
             if first > last {
                 out.dropped(Reason::Filtered, run.len());
             }
-            for row in run.clone() {
+            for row in run {
                 // A row can be in very many windows, so that all rows of a batch would not fit into one.
                 if placed.rows.len() >= BATCH_ROWS {
                     self.put_out(&rows, &mut placed, out)?;

@@ -182,18 +182,22 @@ impl Sliding {
         let partials = match (&*front, &*back) {
             (Some(only), None) | (None, Some(only)) if stacked == merged.wanted => only.partials(),
             _ => {
-                together.clear();
+                let mut rooms = std::mem::take(together).into_iter();
                 for (n, like) in merged.like.iter().enumerate() {
+                    let room = rooms.next();
                     let mut parts = [&*front, &*back].into_iter().flatten().filter(|_| stacked[n]);
-                    let mut whole = match parts.next() {
-                        Some(stack) => stack.partials()[n].copy(),
-                        None => like.fresh(),
-                    };
-                    whole.resize(places);
-                    for stack in parts {
-                        whole.merge(stack.partials()[n].as_ref(), slots.same())?;
-                    }
-                    together.push(whole);
+                    together.push(match (parts.next(), parts.next()) {
+                        (Some(one), Some(next)) => {
+                            let room = room.unwrap_or_else(|| like.fresh());
+                            room.together(one.partials()[n].as_ref(), next.partials()[n].as_ref(), slots.same())?
+                        }
+                        (Some(only), None) => only.partials()[n].copy(),
+                        (None, _) => {
+                            let mut empty = like.fresh();
+                            empty.resize(places);
+                            empty
+                        }
+                    });
                 }
                 if stacked != merged.wanted {
                     for slice in slices {

@@ -130,6 +130,11 @@ impl Stack {
                 continue;
             }
             let from = slice.partials()[n].as_ref();
+            if in_place && kept && slice.slots().keys().len() == self.times.len() {
+                let now = partial.fresh().together(from, partial.as_ref(), slots.same())?;
+                before.push(Some(std::mem::replace(partial, now)));
+                continue;
+            }
             let was = if all {
                 let mut now = if in_place { from.copy() } else { partial.fresh() };
                 now.resize(self.times.len());
@@ -159,10 +164,7 @@ impl Stack {
                     before.resize(self.times.len());
                     *partial = before;
                 }
-                Some(before) => {
-                    drop(partial.take(&change.slots));
-                    partial.merge(before.as_ref(), &change.slots)?;
-                }
+                Some(before) => partial.put_back(before.as_ref(), &change.slots)?,
             }
         }
         Ok(())
