@@ -1,6 +1,5 @@
 //! The arithmetic mean of the values: their sum by their number.
 
-use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 
 use super::sum::FloatSum;
@@ -43,6 +42,10 @@ impl Partial for Avg {
         Ok(self)
     }
 
+    fn put_before(&mut self, other: &dyn Partial, map: &[u32]) -> Result<Box<dyn Partial>> {
+        Ok(Box::new(Self { sums: self.sums.precede(&same::<Self>(other)?.sums, map) }))
+    }
+
     fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
         self.sums.restore(&same::<Self>(taken)?.sums, slots);
         Ok(())
@@ -58,7 +61,7 @@ impl Partial for Avg {
 
     fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
         let (sums, counts) = self.sums.parts();
-        column.numbers::<Float64Type>(picked, |slot| (counts[slot] > 0).then(|| sums[slot] / counts[slot] as f64))
+        column.means(picked, |slot| (sums[slot], counts[slot]))
     }
 
     fn save(&self) -> Result<Vec<u8>> {

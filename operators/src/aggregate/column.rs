@@ -8,7 +8,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, BooleanBufferBuilder, PrimitiveArray, UInt32Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{concat, take};
+use arrow::datatypes::Float64Type;
 use lineside_model::{Error, Result};
+
+/// So many means are divided in one loop.
+const MEANS_AT_ONCE: usize = 64;
 
 /// Some slots in an order.
 #[derive(Clone, Debug)]
@@ -61,15 +65,29 @@ impl Column {
         picked: &Picked<'_>,
         of: impl Fn(usize) -> Option<T::Native>,
     ) -> Result<()> {
-        let filling = self.numbers.get_or_insert_with(|| Box::new(Numbers::<T>::default()));
-        let filling: &mut dyn Any = filling.as_mut();
-        let numbers = filling.downcast_mut::<Numbers<T>>();
-        let numbers = numbers.ok_or_else(|| Error::internal("an aggregate has results of different types"))?;
+        let (rows_max, numbers) = (self.rows_max, self.filling::<T>()?);
         match picked {
-            Picked::Run(slots) => numbers.extend(slots.clone(), self.rows_max, of),
-            Picked::Each(slots) => numbers.extend(slots.iter().map(|slot| *slot as usize), self.rows_max, of),
+            Picked::Run(slots) => numbers.extend(slots.clone(), rows_max, of),
+            Picked::Each(slots) => numbers.extend(slots.iter().map(|slot| *slot as usize), rows_max, of),
         }
         Ok(())
+    }
+
+    /// Adds the mean of each slot, for which `of` has a sum and how many values are in it; null where there are none.
+    #[inline]
+    pub(super) fn means(&mut self, picked: &Picked<'_>, of: impl Fn(usize) -> (f64, u64)) -> Result<()> {
+        let (rows_max, numbers) = (self.rows_max, self.filling::<Float64Type>()?);
+        match picked {
+            Picked::Run(slots) => numbers.extend_by_means(slots.clone(), rows_max, of),
+            Picked::Each(slots) => numbers.extend_by_means(slots.iter().map(|slot| *slot as usize), rows_max, of),
+        }
+        Ok(())
+    }
+
+    fn filling<T: ArrowPrimitiveType>(&mut self) -> Result<&mut Numbers<T>> {
+        let filling = self.numbers.get_or_insert_with(|| Box::new(Numbers::<T>::default()));
+        let filling: &mut dyn Any = filling.as_mut();
+        filling.downcast_mut().ok_or_else(|| Error::internal("an aggregate has results of different types"))
     }
 
     /// Adds rows.
@@ -118,27 +136,63 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         rows_max: usize,
         of: impl Fn(usize) -> Option<T::Native>,
     ) {
-        let (before, rows) = (self.values.len(), self.values.len() + slots.len());
-        if rows > self.values.capacity() {
-            // As a vector grows, but not beyond what can come.
-            let room = (2 * self.values.capacity()).min(rows_max).max(rows);
-            self.values.reserve_exact(room - before);
-        }
+        self.make_room(slots.len(), rows_max);
         let mut complete = true;
         self.values.extend(slots.clone().map(|slot| {
             let value = of(slot);
             complete &= value.is_some();
             value.unwrap_or_default()
         }));
-        if complete && self.valid.is_none() {
-            return;
+        if !complete || self.valid.is_some() {
+            self.note(slots, |slot| of(slot).is_some());
         }
+    }
+
+    fn make_room(&mut self, more: usize, rows_max: usize) {
+        let rows = self.values.len() + more;
+        if rows > self.values.capacity() {
+            // As a vector grows, but not beyond what can come.
+            let room = (2 * self.values.capacity()).min(rows_max).max(rows);
+            self.values.reserve_exact(room - self.values.len());
+        }
+    }
+
+    /// Notes for the slots that came last which have a number.
+    fn note(&mut self, slots: impl ExactSizeIterator<Item = usize>, is_there: impl Fn(usize) -> bool) {
+        let rows = self.values.len();
         let valid = self.valid.get_or_insert_with(|| {
             let mut valid = BooleanBufferBuilder::new(rows);
-            valid.append_n(before, true);
+            valid.append_n(rows - slots.len(), true);
             valid
         });
-        slots.for_each(|slot| valid.append(of(slot).is_some()));
+        slots.for_each(|slot| valid.append(is_there(slot)));
+    }
+}
+
+impl Numbers<Float64Type> {
+    fn extend_by_means(
+        &mut self,
+        slots: impl ExactSizeIterator<Item = usize> + Clone,
+        rows_max: usize,
+        of: impl Fn(usize) -> (f64, u64),
+    ) {
+        let before = self.values.len();
+        self.make_room(slots.len(), rows_max);
+        // Sums and counts first, some at a time: then the divisions, which are slow, are done several at once.
+        self.values.resize(before + slots.len(), 0.0);
+        let (mut next, mut complete) = (slots.clone(), true);
+        for means in self.values[before..].chunks_mut(MEANS_AT_ONCE) {
+            let mut counts = [1.0; MEANS_AT_ONCE];
+            for ((mean, count), slot) in means.iter_mut().zip(&mut counts).zip(&mut next) {
+                let (sum, values) = of(slot);
+                complete &= values > 0;
+                (*mean, *count) = (sum, values as f64);
+            }
+            means.iter_mut().zip(&counts).for_each(|(mean, count)| *mean /= count);
+        }
+        if !complete || self.valid.is_some() {
+            self.note(slots, |slot| of(slot).1 > 0);
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use arrow::datatypes::Int64Type;
 use lineside_model::Result;
 
 use super::{
-    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, same, take_entries,
-    to_bytes,
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, put_before_entries,
+    same, take_entries, to_bytes,
 };
 
 /// Counts per slot.
@@ -52,6 +52,11 @@ impl Partial for Count {
         let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
         fill_together(&mut self.counts, &one.counts, &next.counts, |one, next| one + next);
         Ok(self)
+    }
+
+    fn put_before(&mut self, other: &dyn Partial, map: &[u32]) -> Result<Box<dyn Partial>> {
+        let other = same::<Self>(other)?;
+        Ok(Box::new(Self { counts: put_before_entries(&mut self.counts, &other.counts, map, |one, next| one + next) }))
     }
 
     fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {

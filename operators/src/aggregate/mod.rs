@@ -143,6 +143,14 @@ pub(crate) trait Partial: Any + Send + Debug {
     /// Moves these slots out, in this order, and leaves them empty. Each slot is named once.
     fn take(&mut self, slots: &[u32]) -> Box<dyn Partial>;
 
+    /// Takes the slots of `other`, of an earlier stretch of time, each into another slot; gives what was in those slots before.
+    fn put_before(&mut self, other: &dyn Partial, map: &[u32]) -> Result<Box<dyn Partial>> {
+        let was = self.take(map);
+        self.merge(other, map)?;
+        self.merge(was.as_ref(), map)?;
+        Ok(was)
+    }
+
     /// Puts back what was taken from these slots, whatever they have now.
     fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
         drop(self.take(slots));
@@ -186,6 +194,16 @@ fn stay(map: &[u32]) -> bool {
 /// Puts entries of a column back, see [`Partial::put_back`].
 fn put_back_entries<T: Clone>(column: &mut [T], taken: &[T], slots: &[u32]) {
     taken.iter().zip(slots).for_each(|(entry, slot)| column[*slot as usize].clone_from(entry));
+}
+
+/// Puts entries before those of a column, see [`Partial::put_before`].
+fn put_before_entries<T: Copy>(column: &mut [T], other: &[T], map: &[u32], both: impl Fn(&T, &T) -> T) -> Vec<T> {
+    let entry = |(entry, slot): (&T, &u32)| {
+        let mine = &mut column[*slot as usize];
+        let both = both(entry, mine);
+        std::mem::replace(mine, both)
+    };
+    other.iter().zip(map).map(entry).collect()
 }
 
 /// Fills a column anew with what comes of two entries each.

@@ -8,8 +8,8 @@ use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 use lineside_model::Result;
 
 use super::{
-    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, same, stay,
-    take_entries, to_bytes,
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, put_before_entries,
+    same, stay, take_entries, to_bytes,
 };
 
 /// Sums of floats per slot, and how many values each has.
@@ -35,6 +35,14 @@ impl FloatSum {
     pub(super) fn join(&mut self, one: &Self, next: &Self) {
         fill_together(&mut self.sums, &one.sums, &next.sums, |one, next| one + next);
         fill_together(&mut self.counts, &one.counts, &next.counts, |one, next| one + next);
+    }
+
+    /// Takes slots before its own, see [`Partial::put_before`].
+    pub(super) fn precede(&mut self, other: &Self, map: &[u32]) -> Self {
+        Self {
+            sums: put_before_entries(&mut self.sums, &other.sums, map, |one, next| one + next),
+            counts: put_before_entries(&mut self.counts, &other.counts, map, |one, next| one + next),
+        }
     }
 
     /// Puts slots back, see [`Partial::put_back`].
@@ -95,6 +103,10 @@ impl Partial for FloatSum {
     fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
         self.join(same::<Self>(one)?, same::<Self>(next)?);
         Ok(self)
+    }
+
+    fn put_before(&mut self, other: &dyn Partial, map: &[u32]) -> Result<Box<dyn Partial>> {
+        Ok(Box::new(self.precede(same::<Self>(other)?, map)))
     }
 
     fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {

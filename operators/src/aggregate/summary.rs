@@ -12,8 +12,8 @@ use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Column, Pair, Partial, Picked, Rows, Statistic, check_slots, fill_together, from_bytes, put_back_entries, same,
-    stay, take_entries, to_bytes,
+    Column, Pair, Partial, Picked, Rows, Statistic, check_slots, fill_together, from_bytes, put_back_entries,
+    put_before_entries, same, stay, take_entries, to_bytes,
 };
 
 /// What is known of the values of one slot.
@@ -35,6 +35,13 @@ impl Numbers {
         self.least = self.least.min(place);
         self.greatest = self.greatest.max(place);
         self.values += 1;
+    }
+
+    /// These and others together.
+    fn with(&self, other: &Self) -> Self {
+        let mut both = *self;
+        both.merge(other);
+        both
     }
 
     fn merge(&mut self, other: &Self) {
@@ -136,16 +143,23 @@ impl Partial for Summary {
 
     fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
         let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
-        fill_together(&mut self.numbers, &one.numbers, &next.numbers, |one, next| {
-            let mut both = *one;
-            both.merge(next);
-            both
-        });
+        fill_together(&mut self.numbers, &one.numbers, &next.numbers, Numbers::with);
         match (one.nulls.as_slice(), next.nulls.as_slice()) {
             ([], nulls) | (nulls, []) => nulls.clone_into(&mut self.nulls),
             (one, next) => fill_together(&mut self.nulls, one, next, |one, next| one.saturating_add(*next)),
         }
         Ok(self)
+    }
+
+    fn put_before(&mut self, other: &dyn Partial, map: &[u32]) -> Result<Box<dyn Partial>> {
+        let other = same::<Self>(other)?;
+        let numbers = put_before_entries(&mut self.numbers, &other.numbers, map, Numbers::with);
+        let nulls = match (self.nulls.as_slice(), other.nulls.as_slice()) {
+            ([], []) => Vec::new(),
+            (nulls, []) => map.iter().map(|slot| nulls[*slot as usize]).collect(),
+            (_, nulls) => put_before_entries(self.nulls(), nulls, map, |one, next| one.saturating_add(*next)),
+        };
+        Ok(Box::new(Self { numbers, nulls }))
     }
 
     fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
@@ -192,7 +206,7 @@ impl Partial for Summary {
                 self.counts(picked, column, |slot| numbers[slot].values)
             }
             Statistic::Sum => self.floats(picked, column, |numbers| numbers.sum),
-            Statistic::Mean => self.floats(picked, column, |numbers| numbers.sum / numbers.values as f64),
+            Statistic::Mean => column.means(picked, |slot| (numbers[slot].sum, numbers[slot].values)),
             Statistic::Least => self.floats(picked, column, |numbers| value_at(numbers.least)),
             Statistic::Greatest => self.floats(picked, column, |numbers| value_at(numbers.greatest)),
         }

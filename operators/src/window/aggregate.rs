@@ -32,7 +32,7 @@ use super::layout::Layout;
 use super::output::Output;
 use super::runs::{Located, Place, Runs, Stretch};
 use super::slice::{Part, Slice, SliceState, Used};
-use super::sliding::{Merged, Sliding};
+use super::sliding::{Merged, Sliding, stacked};
 use super::view::{View, ViewState};
 use crate::aggregate::{Partial, Rows};
 use crate::{Emitter, HandedOver, Operator, Port, Snapshot};
@@ -175,7 +175,8 @@ impl WindowAggregate {
     pub(super) fn put_out(&self, view: &mut View, n: usize, open: i64, out: &mut dyn Emitter) -> Result<()> {
         let planned = &self.layout.views[n];
         let windows = &planned.windows;
-        let merged = Merged { windows, like: &self.empty, wanted: &planned.wanted };
+        let stacked = stacked(&self.empty, &planned.wanted);
+        let merged = Merged { windows, like: &self.empty, wanted: &planned.wanted, stacked: &stacked };
         let mut closed = Output::of_view(n, planned, self.keys.as_ref(), out);
         while let Some(window) = view.next_with_rows(&self.slices, windows)
             && window < open

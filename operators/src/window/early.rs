@@ -25,7 +25,7 @@ use super::layout::Layout;
 use super::output::Output;
 use super::runs::Place;
 use super::slice::{Part, Whole};
-use super::sliding::{Merged, Sliding};
+use super::sliding::{Merged, Sliding, stacked};
 use super::view::{View, ViewState};
 use super::{WindowQuery, WindowSpec, plan};
 use crate::operator::BuildOperator;
@@ -157,7 +157,8 @@ impl EarlyAggregate {
         let upto = if self.emission.early == Early::Never { self.told.next() } else { i64::MAX };
         let of_slice = |slice: &i64| windows.first(*slice).max(self.inner.view().next())..=windows.last(*slice);
         let open = self.changed.keys().flat_map(of_slice).filter(|window| *window < upto).collect::<BTreeSet<_>>();
-        let merged = Merged { windows, like: self.inner.empty(), wanted: &planned.wanted };
+        let stacked = stacked(self.inner.empty(), &planned.wanted);
+        let merged = Merged { windows, like: self.inner.empty(), wanted: &planned.wanted, stacked: &stacked };
         let mut rows = Output::of_view(0, planned, self.inner.interned(), out);
         for window in open {
             let bounds = windows.bounds(window);

@@ -174,11 +174,12 @@ impl Slice {
         if part != Part::Holistic {
             self.rows = self.rows.saturating_add(other.rows);
         }
-        let Some(map) = self.slots.find_all(&other.slots) else { return Ok(()) };
+        let mut map = Vec::new();
+        let Some(map) = self.slots.find_all(&other.slots, &mut map) else { return Ok(()) };
         for ((mine, other), wanted) in self.partials.iter_mut().zip(&other.partials).zip(wanted) {
             mine.resize(self.slots.keys().len());
             if *wanted && part.has(mine.as_ref()) {
-                mine.merge(other.as_ref(), &map)?;
+                mine.merge(other.as_ref(), map)?;
             }
         }
         Ok(())
@@ -198,11 +199,12 @@ impl Slice {
     /// Takes the `wanted` aggregates of a slice right behind, to be one slice with it from now on.
     pub(super) fn absorb(&mut self, other: &Self, wanted: &[bool]) -> Result<()> {
         self.rows = self.rows.saturating_add(other.rows);
-        let Some(map) = self.slots.find_all(&other.slots) else { return Ok(()) };
+        let mut map = Vec::new();
+        let Some(map) = self.slots.find_all(&other.slots, &mut map) else { return Ok(()) };
         for ((mine, other), wanted) in self.partials.iter_mut().zip(&other.partials).zip(wanted) {
             mine.resize(self.slots.keys().len());
             if *wanted {
-                mine.absorb(other.as_ref(), &map)?;
+                mine.absorb(other.as_ref(), map)?;
             }
         }
         Ok(())

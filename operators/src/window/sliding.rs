@@ -72,6 +72,14 @@ pub(super) struct Merged<'a> {
     /// One empty partial for each aggregate.
     pub(super) like: &'a [Box<dyn Partial>],
     pub(super) wanted: &'a [bool],
+    /// Which of them the stacks hold, see [`stacked`].
+    pub(super) stacked: &'a [bool],
+}
+
+/// Which of the `wanted` aggregates merged copies are kept of.
+pub(super) fn stacked(like: &[Box<dyn Partial>], wanted: &[bool]) -> Vec<bool> {
+    let partials = like.iter().map(|partial| Part::Combinable.has(partial.as_ref()));
+    partials.zip(wanted).map(|(combinable, wanted)| combinable && *wanted).collect()
 }
 
 impl Merged<'_> {
@@ -83,12 +91,6 @@ impl Merged<'_> {
             whole.merge(slice, part, self.wanted)?;
         }
         Ok(whole)
-    }
-
-    /// Which aggregates the stacks hold.
-    fn stacked(&self) -> Vec<bool> {
-        let partials = self.like.iter().map(|partial| Part::Combinable.has(partial.as_ref()));
-        partials.zip(self.wanted).map(|(combinable, wanted)| combinable && *wanted).collect()
     }
 }
 
@@ -136,7 +138,6 @@ impl Sliding {
             let expected = self.slots.live().max(largest.unwrap_or_default());
             *self = Self { slots: Slots::expecting(expected), ..Self::new(window.end) };
         }
-        let stacked = merged.stacked();
         while let Some(change) = self.changes.pop_if(|change| change.cell < window.start || change.cell <= self.touched)
         {
             if let Some(front) = &mut self.front {
@@ -149,10 +150,10 @@ impl Sliding {
             let cell = merged.windows.cell(*last).start.max(window.start);
             let front = self.front.get_or_insert_with(|| Stack::empty(merged.like));
             let change = match slices.range(cell..missing).next() {
-                Some((first, _)) if first == last => front.put_before(cell, slice, &mut self.slots, &stacked)?,
+                Some((first, _)) if first == last => front.put_before(cell, slice, &mut self.slots, merged.stacked)?,
                 _ => {
                     let cells = merged.fold(slices.range(cell..missing).map(|(_, slice)| slice), Part::Combinable)?;
-                    front.put_before(cell, &cells, &mut self.slots, &stacked)?
+                    front.put_before(cell, &cells, &mut self.slots, merged.stacked)?
                 }
             };
             self.changes.push(change);
@@ -163,19 +164,15 @@ impl Sliding {
         }
         for (_, slice) in slices.range(self.back_end..window.end) {
             let back = self.back.get_or_insert_with(|| Stack::empty(merged.like));
-            back.put_behind(slice, &mut self.slots, &stacked)?;
+            back.put_behind(slice, &mut self.slots, merged.stacked)?;
         }
         self.back_end = window.end;
-        self.put_together(slices.range(window).map(|(_, slice)| slice), merged, &stacked)
+        self.put_together(slices.range(window).map(|(_, slice)| slice), merged)
     }
 
     /// Front and back together, and what is not kept in them from the slices themselves.
-    fn put_together<'s>(
-        &mut self,
-        slices: impl Iterator<Item = &'s Slice>,
-        merged: Merged<'_>,
-        stacked: &[bool],
-    ) -> Result<Whole<'_>> {
+    fn put_together<'s>(&mut self, slices: impl Iterator<Item = &'s Slice>, merged: Merged<'_>) -> Result<Whole<'_>> {
+        let stacked = merged.stacked;
         let Self { slots, front, back, window: Window { partials: together, order }, .. } = self;
         let places = slots.keys().len();
         front.iter_mut().chain(back.iter_mut()).for_each(|stack| stack.resize(places));
@@ -200,11 +197,12 @@ impl Sliding {
                     });
                 }
                 if stacked != merged.wanted {
+                    let mut map = Vec::new();
                     for slice in slices {
-                        let Some(map) = slots.find_all(slice.slots()) else { continue };
+                        let Some(map) = slots.find_all(slice.slots(), &mut map) else { continue };
                         for (n, whole) in together.iter_mut().enumerate() {
                             if merged.wanted[n] && !stacked[n] {
-                                whole.merge(slice.partials()[n].as_ref(), &map)?;
+                                whole.merge(slice.partials()[n].as_ref(), map)?;
                             }
                         }
                     }

@@ -105,7 +105,17 @@ impl Slots {
         slots.extend(ids.iter().map(|id| self.dense.get(*id as usize).copied().unwrap_or(NONE)));
         if slots.contains(&NONE) {
             for (slot, id) in slots.iter_mut().zip(ids).filter(|(slot, _)| **slot == NONE) {
-                *slot = self.rare(*id);
+                // Where slices are short, most keys are new in each.
+                *slot = match self.dense.get_mut(*id as usize) {
+                    Some(place) if *place == NONE => {
+                        *place = self.keys.len() as u32;
+                        self.keys.push(*id);
+                        self.live += 1;
+                        *place
+                    }
+                    Some(place) => *place,
+                    None => self.rare(*id),
+                };
             }
         }
         slots
@@ -122,18 +132,27 @@ impl Slots {
         &self.same
     }
 
-    /// For each slot of another slice the slot of the same key; where it has none, any. `None` if it has none at all.
-    pub(super) fn find_all(&mut self, other: &Self) -> Option<Vec<u32>> {
+    /// Puts into `map` for each slot of another slice the slot of the same key; where it has none, any. `None` if it has none at all.
+    pub(super) fn find_all<'a>(&mut self, other: &Self, map: &'a mut Vec<u32>) -> Option<&'a [u32]> {
+        // Without a branch: what is no key would be the greatest, and is the least when one is added.
+        let known = other.keys.iter().fold(0, |known, key| known.max(key.wrapping_add(1))) as usize;
+        if known == 0 {
+            return None;
+        }
+        map.clear();
+        if other.live == other.keys.len() {
+            self.find(&other.keys, known, map);
+            if self.direct {
+                map.extend_from_slice(&other.keys);
+            }
+            return Some(map);
+        }
         let mut slots = Vec::new();
         let live = other.keys.iter().copied().filter(|key| *key != NONE);
-        let known = live.clone().max()? as usize + 1;
-        if other.live == other.keys.len() {
-            self.find(&other.keys, known, &mut slots);
-            return Some(if self.direct { other.keys.clone() } else { slots });
-        }
         let live = live.collect::<Vec<_>>();
         let mut found = self.find(&live, known, &mut slots).iter().copied();
-        Some(other.keys.iter().map(|key| if *key == NONE { 0 } else { found.next().unwrap_or(0) }).collect())
+        map.extend(other.keys.iter().map(|key| if *key == NONE { 0 } else { found.next().unwrap_or(0) }));
+        Some(map)
     }
 
     /// The same for slots of keys that had other numbers.
@@ -195,10 +214,9 @@ impl Slots {
         self.keys = keys;
     }
 
-    /// The slot of a key that is new or not in the array.
+    /// The slot of a key that is not in the array.
     fn rare(&mut self, id: u32) -> u32 {
-        let dense = self.dense.get(id as usize).filter(|slot| **slot != NONE);
-        if let Some(slot) = dense.or_else(|| self.sparse.get(&id)) {
+        if let Some(slot) = self.sparse.get(&id) {
             return *slot;
         }
         // There are never more slots than keys, whose numbers are 32 bits.

@@ -16,6 +16,8 @@ pub(super) struct Stack {
     /// In how many of the slices the key of each slot occurs.
     times: Vec<u32>,
     partials: Vec<Box<dyn Partial>>,
+    /// A buffer that is used again.
+    map: Vec<u32>,
 }
 
 /// What putting a slice before the others changed.
@@ -42,13 +44,18 @@ impl Change {
 impl Stack {
     /// Nothing merged, for the aggregates of `like`.
     pub(super) fn empty(like: &[Box<dyn Partial>]) -> Self {
-        Self { rows: 0, times: Vec::new(), partials: like.iter().map(|partial| partial.fresh()).collect() }
+        Self {
+            rows: 0,
+            times: Vec::new(),
+            partials: like.iter().map(|partial| partial.fresh()).collect(),
+            map: Vec::new(),
+        }
     }
 
     /// A copy.
     pub(super) fn copy(&self) -> Self {
         let partials = self.partials.iter().map(|partial| partial.copy()).collect();
-        Self { rows: self.rows, times: self.times.clone(), partials }
+        Self { rows: self.rows, times: self.times.clone(), partials, map: Vec::new() }
     }
 
     /// What is known of each aggregate.
@@ -79,11 +86,12 @@ impl Stack {
     /// Puts a slice behind the others. `stacked` are the aggregates that are merged.
     pub(super) fn put_behind(&mut self, slice: &Slice, slots: &mut Slots, stacked: &[bool]) -> Result<()> {
         self.rows = self.rows.saturating_add(slice.rows());
-        let Some((map, live)) = self.places(slice, slots) else { return Ok(()) };
+        let (map, live) = self.places(slice, slots);
         self.count(live.as_ref().unwrap_or(&map));
         for (n, partial) in self.partials.iter_mut().enumerate().filter(|(n, _)| stacked[*n]) {
             partial.merge(slice.partials()[n].as_ref(), &map)?;
         }
+        self.map = map;
         Ok(())
     }
 
@@ -116,7 +124,8 @@ impl Stack {
         stacked: impl Fn(usize) -> bool,
         kept: bool,
     ) -> Result<Change> {
-        let (map, live) = self.places(slice, slots).unwrap_or_default();
+        let (map, live) = self.places(slice, slots);
+        let complete = live.is_none();
         let live = live.unwrap_or_else(|| map.clone());
         self.count(&live);
         // Where most keys occur the rest is not worth picking out.
@@ -135,6 +144,10 @@ impl Stack {
                 before.push(Some(std::mem::replace(partial, now)));
                 continue;
             }
+            if !all && complete && kept {
+                before.push(Some(partial.put_before(from, &map)?));
+                continue;
+            }
             let was = if all {
                 let mut now = if in_place { from.copy() } else { partial.fresh() };
                 now.resize(self.times.len());
@@ -150,6 +163,7 @@ impl Stack {
             }
             before.push(Some(was));
         }
+        self.map = map;
         Ok(Change { cell, rows, slots: live, all, before })
     }
 
@@ -175,14 +189,18 @@ impl Stack {
         self.undo(change.copy())
     }
 
-    /// The slot of each of a slice's slots, and only those that have a key if some have none. `None` if there are none.
-    fn places(&mut self, slice: &Slice, slots: &mut Slots) -> Option<(Vec<u32>, Option<Vec<u32>>)> {
-        let map = slots.find_all(slice.slots())?;
+    /// The slot of each of a slice's slots, and only those that have a key if some have none.
+    fn places(&mut self, slice: &Slice, slots: &mut Slots) -> (Vec<u32>, Option<Vec<u32>>) {
+        let mut map = std::mem::take(&mut self.map);
+        if slots.find_all(slice.slots(), &mut map).is_none() {
+            map.clear();
+            return (map, Some(Vec::new()));
+        }
         self.resize(slots.keys().len());
         let keys = slice.slots().keys();
         let live = || keys.iter().zip(&map).filter(|(key, _)| **key != NONE).map(|(_, slot)| *slot).collect();
         let live = (slice.live() < keys.len()).then(live);
-        Some((map, live))
+        (map, live)
     }
 
     fn count(&mut self, live: &[u32]) {
