@@ -12,6 +12,7 @@
 //! | [`run`] | one run of a case: starts everything, watches, and accounts for each message |
 //! | [`engine`], [`mosquitto`] | the engine and the broker as processes |
 //! | [`measure`], [`watch`] | exact books and latencies, and those who keep them |
+//! | [`fleet`] | a hundred simulated PLCs that keep when they were polled and what was written |
 //! | [`outcome`] | what one run of a load case measured |
 //! | [`report`] | tells an outcome: in the terminal, as JSON, as a page |
 //! | [`search`] | finds the highest rate that holds |
@@ -26,6 +27,7 @@ pub mod compare;
 mod dice;
 pub mod engine;
 pub mod feed;
+pub mod fleet;
 mod machine;
 pub mod measure;
 pub mod mosquitto;

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::packet;
-use crate::clock;
+use super::rounds::Left;
 
 /// A broker that takes or acknowledges nothing for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,15 +25,6 @@ pub(super) struct Counts {
     pub(super) sent: u64,
     /// Acknowledged by the broker.
     pub(super) acknowledged: u64,
-}
-
-/// What has left since one last looked.
-#[derive(Debug, Default)]
-pub(super) struct Left {
-    /// Messages taken by the kernel.
-    pub(super) messages: u64,
-    /// How long after it was due the latest of them was taken.
-    pub(super) late_max: Duration,
 }
 
 /// One connection.
@@ -126,8 +117,7 @@ impl Connection {
             }
         }
         if let Some(oldest) = self.oldest.take() {
-            left.late_max = left.late_max.max(clock::monotonic().saturating_duration_since(oldest));
-            left.messages += self.counts.handed - self.counts.sent;
+            left.leave(self.counts.handed - self.counts.sent, oldest);
             self.counts.sent = self.counts.handed;
             self.waiting.clear();
             self.gone = 0;

@@ -9,10 +9,12 @@
 
 mod books;
 mod connection;
+mod kafka;
 mod mqtt;
 mod pace;
 mod packet;
 mod payload;
+mod rounds;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 use lineside_model::{Error, Result};
 use tokio::sync::oneshot;
 
+pub use kafka::{Acks, Kafka, KafkaOptions};
 pub use mqtt::{Mqtt, MqttOptions};
 
 use books::Books;

@@ -12,15 +12,13 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::books::Books;
-use super::connection::{Connection, Left};
-use super::pace::Pace;
+use super::connection::Connection;
 use super::payload::{self, Names, Table};
+use super::rounds::{self, Left, Outlet};
 use super::{FeedReport, Running};
 use crate::clock;
 use crate::synthetic::Message;
 
-/// So many messages at most are encoded before the sockets get them.
-const ROUND: usize = 4096;
 /// Numbers of packets end at 65,535, and none may be in use twice.
 const IN_FLIGHT_MAX: u16 = 60_000;
 /// A topic has to fit into two bytes of length; a name of a sensor may be long.
@@ -109,7 +107,7 @@ impl Mqtt {
         books: &Arc<Books>,
         connected: oneshot::Sender<Result<()>>,
     ) -> FeedReport {
-        let mut connections = match self.connect().await {
+        let connections = match self.connect().await {
             Ok(connections) => {
                 drop(connected.send(Ok(())));
                 connections
@@ -119,12 +117,20 @@ impl Mqtt {
                 return FeedReport::default();
             }
         };
-        let mut left = Left::default();
-        let mut error = self.send(messages, &mut connections, books, &mut left).await.err();
+        let mut outlet = Outlets {
+            connections,
+            behind: Vec::new(),
+            topic: self.options.topic,
+            table: Table::new(self.names),
+            payload: Vec::new(),
+            left: Left::default(),
+        };
+        let mut error = rounds::run(messages, books, &mut outlet).await.err();
+        let Outlets { mut connections, mut left, .. } = outlet;
         for connection in &mut connections {
             connection.finish(&mut left).await;
         }
-        books.enter(std::mem::take(&mut left.messages), clock::monotonic());
+        books.enter(left.messages, clock::monotonic());
         let mut report = FeedReport { late_max: left.late_max, by_second: books.by_second(), ..FeedReport::default() };
         let mut acknowledged = 0;
         for connection in &mut connections {
@@ -152,69 +158,55 @@ impl Mqtt {
         }
         Ok(connections)
     }
-
-    async fn send(
-        &self,
-        mut messages: impl Iterator<Item = Message>,
-        connections: &mut [Connection],
-        books: &Books,
-        left: &mut Left,
-    ) -> Result<()> {
-        let cannot = |error| Error::internal("a feeder cannot go on").caused_by(error);
-        let pace = Pace::new().map_err(cannot)?;
-        let mut table = Table::new(self.names.clone());
-        let mut payload = Vec::new();
-        // Connections with something that waits for the socket.
-        let mut waiting = Vec::new();
-        let mut next = messages.next();
-        while let Some(first) = next {
-            let due = books.at(first.due);
-            if due > clock::monotonic() {
-                tokio::select! {
-                    woken = pace.until(due) => woken.map_err(cannot)?,
-                    () = books.until_stopped() => break,
-                    () = drain(&waiting, connections, left), if !waiting.is_empty() => waiting.clear(),
-                }
-            } else {
-                // The sockets' state is brought up to date by the runtime, which must get its turn.
-                tokio::task::yield_now().await;
-            }
-            if books.stopped() {
-                break;
-            }
-            let now = clock::monotonic();
-            let mut count = 0;
-            while let Some(message) = next.filter(|message| count < ROUND && books.at(message.due) <= now) {
-                let place = message.sensor as usize % connections.len();
-                let (topic, middle) = table.of(message.sensor, |name| {
-                    (self.options.topic.replace("{sensor}", &clean(name)), payload::middle(name))
-                });
-                payload.clear();
-                payload::write(&message, middle, &mut payload).map_err(cannot)?;
-                let connection = &mut connections[place];
-                connection.make_room(left).await;
-                if connection.is_idle() {
-                    waiting.push(place);
-                }
-                connection.push(topic, &payload, books.at(message.due));
-                count += 1;
-                next = messages.next();
-            }
-            waiting.retain(|&place: &usize| {
-                connections[place].flush(left);
-                connections[place].receive(left);
-                !connections[place].is_idle()
-            });
-            books.enter(std::mem::take(&mut left.messages), clock::monotonic());
-        }
-        Ok(())
-    }
 }
 
-/// Waits until the sockets have taken everything; may be dropped at any time.
-async fn drain(waiting: &[usize], connections: &mut [Connection], left: &mut Left) {
-    for place in waiting {
-        connections[*place].all_sent(left).await;
+/// All connections, and what is made once for each sensor: its topic and the middle of its payload.
+struct Outlets {
+    connections: Vec<Connection>,
+    /// Connections with something that waits for the socket.
+    behind: Vec<usize>,
+    topic: String,
+    table: Table<(String, Vec<u8>)>,
+    payload: Vec<u8>,
+    left: Left,
+}
+
+impl Outlet for Outlets {
+    async fn take(&mut self, message: &Message, due: Instant) -> Result<()> {
+        let place = message.sensor as usize % self.connections.len();
+        let template = &self.topic;
+        let make = |name: &str| (template.replace("{sensor}", &clean(name)), payload::middle(name));
+        let (topic, middle) = self.table.of(message.sensor, make);
+        self.payload.clear();
+        payload::write(message, middle, &mut self.payload)
+            .map_err(|error| Error::internal("cannot write a message into memory").caused_by(error))?;
+        let connection = &mut self.connections[place];
+        connection.make_room(&mut self.left).await;
+        if connection.is_idle() {
+            self.behind.push(place);
+        }
+        connection.push(topic, &self.payload, due);
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> bool {
+        let (connections, left) = (&mut self.connections, &mut self.left);
+        self.behind.retain(|place| {
+            connections[*place].flush(left);
+            connections[*place].receive(left);
+            !connections[*place].is_idle()
+        });
+        !self.behind.is_empty()
+    }
+
+    async fn drain(&mut self) {
+        for place in &self.behind {
+            self.connections[*place].all_sent(&mut self.left).await;
+        }
+    }
+
+    fn left(&mut self) -> &mut Left {
+        &mut self.left
     }
 }
 

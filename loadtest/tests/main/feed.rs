@@ -2,9 +2,12 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use lineside_loadtest::Broker;
-use lineside_loadtest::feed::{Mqtt, MqttOptions};
+use lineside_loadtest::feed::{Acks, Kafka, KafkaOptions, Mqtt, MqttOptions};
 use lineside_loadtest::synthetic::{Disorder, Kind, Message, Messages, Options, Trouble};
 use lineside_model::Span;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::mocking::MockCluster;
+use rdkafka::{ClientConfig, Message as _};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -141,4 +144,60 @@ async fn what_cannot_work_is_told_before_anything_is_sent() {
     let address = held.local_addr().expect("bound").to_string();
     let error = start(&address, MqttOptions::default()).await.expect_err("nobody listens");
     assert!(error.to_string().starts_with(&format!("cannot connect to the MQTT broker {address}")), "{error}");
+}
+
+#[tokio::test]
+async fn every_message_reaches_kafka_once_in_the_order_of_its_sensor() {
+    let cluster = MockCluster::new(1).expect("a stand-in for Kafka");
+    cluster.create_topic("readings", 3, 1).expect("a topic");
+    for acks in [Acks::All, Acks::Leader] {
+        let messages = second();
+        let count = messages.len() as u64;
+        let names = (0..40).map(|sensor| format!("oven {sensor}")).collect();
+        let options = KafkaOptions { acks, ..KafkaOptions::default() };
+        let feed = Kafka::new(cluster.bootstrap_servers(), options).named(names);
+        let running = feed.start(messages.into_iter(), now()).await.expect("it starts");
+        let report = running.finish().await;
+        assert!(report.error.is_none(), "{report:?}");
+        assert_eq!((report.sent, report.acknowledged, report.failed), (count, Some(count), 0));
+        assert_eq!(report.by_second.iter().sum::<u64>(), count);
+    }
+
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("group.id", "test")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .expect("a consumer");
+    consumer.subscribe(&["readings"]).expect("subscribed");
+    let mut arrived = HashMap::<String, Vec<Vec<u8>>>::new();
+    let messages = second();
+    // A poll may also end without a message, when partitions are assigned.
+    let polls = std::iter::repeat_with(|| consumer.poll(Duration::from_secs(1)));
+    for message in polls.take(60 + 2 * messages.len()).flatten().take(2 * messages.len()) {
+        let message = message.expect("no error");
+        let key = String::from_utf8(message.key().expect("a key").to_vec()).expect("UTF-8");
+        arrived.entry(key).or_default().push(message.payload().expect("a payload").to_vec());
+    }
+    for sensor in 0..40 {
+        let sent = messages.iter().filter(|message| message.sensor == sensor).collect::<Vec<_>>();
+        let came = &arrived[&format!("oven {sensor}")];
+        assert_eq!(came.len(), 2 * sent.len());
+        for (message, payload) in sent.iter().chain(&sent).zip(came).filter(|(message, _)| message.kind != Kind::Bad) {
+            let json = serde_json::from_slice::<Value>(payload).expect("JSON");
+            assert_eq!((&json["n"], &json["sensor"]), (&message.number.into(), &format!("oven {sensor}").into()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_is_not_there_is_told_before_anything_is_sent() {
+    let cluster = MockCluster::new(1).expect("a stand-in for Kafka");
+    cluster
+        .topic_error("nowhere", rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        .expect("set");
+    let options = KafkaOptions { topic: "nowhere".to_owned(), ..KafkaOptions::default() };
+    let feed = Kafka::new(cluster.bootstrap_servers(), options);
+    let error = feed.start(std::iter::empty(), now()).await.expect_err("no such topic").to_string();
+    assert!(error.starts_with("topic \"nowhere\" cannot be written to"), "{error}");
 }

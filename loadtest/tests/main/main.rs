@@ -2,6 +2,7 @@
 
 mod broker;
 mod feed;
+mod fleet;
 mod oven_line;
 mod plant;
 mod player;

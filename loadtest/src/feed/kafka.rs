@@ -1,0 +1,261 @@
+//! Messages to a Kafka topic, keyed by sensor, through the client that Kafka users trust (librdkafka).
+//!
+//! The client gathers batches by itself; a message has left when the client has it. When its queue is full, the feeder
+//! waits, and messages are late. What the cluster does not take within the timeout has failed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lineside_model::{Error, Result};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientContext, Message as _};
+use serde::Deserialize;
+use tokio::sync::{Notify, oneshot};
+
+use super::books::Books;
+use super::payload::{self, Names, Table};
+use super::rounds::{self, Left, Outlet};
+use super::{FeedReport, Running};
+use crate::clock;
+use crate::synthetic::Message;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the client holds at most, in messages and KiB.
+const QUEUE_LEN: &str = "1000000";
+const QUEUE_KIB: &str = "524288";
+/// What one batch holds at most, in messages and bytes.
+const BATCH_LEN: &str = "100000";
+const BATCH_BYTES: &str = "1000000";
+/// A message that is not acknowledged within so many milliseconds has failed.
+const TIMEOUT_MS: &str = "30000";
+
+/// How messages go to a Kafka topic.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaOptions {
+    /// The topic. Default `readings`.
+    pub topic: String,
+    /// How long the client waits for a batch to fill, in milliseconds: it adds to the latency. Default 5.
+    pub linger_ms: u32,
+    /// Who must have a message before it is acknowledged: `leader`, or `all` replicas in sync. Default `all`; then none is
+    /// written twice.
+    pub acks: Acks,
+}
+
+/// Who must have a message before it is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acks {
+    /// All replicas in sync, each message once (idempotent producer).
+    #[default]
+    All,
+    /// The leader of the partition.
+    Leader,
+}
+
+impl Default for KafkaOptions {
+    fn default() -> Self {
+        Self { topic: "readings".to_owned(), linger_ms: 5, acks: Acks::All }
+    }
+}
+
+/// A feeder to a Kafka topic.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    brokers: String,
+    options: KafkaOptions,
+    names: Names,
+}
+
+#[derive(Debug, Default)]
+struct Deliveries {
+    acknowledged: AtomicU64,
+    failed: AtomicU64,
+    changed: Notify,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Deliveries {
+    fn done(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire) + self.failed.load(Ordering::Acquire)
+    }
+}
+
+struct Context(Arc<Deliveries>);
+
+impl ClientContext for Context {}
+
+impl ProducerContext<NoCustomPartitioner> for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
+        match result {
+            Ok(_) => {
+                self.0.acknowledged.fetch_add(1, Ordering::Release);
+            }
+            Err((error, message)) => {
+                let mut failure = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.get_or_insert_with(|| {
+                    Error::external(format!("topic \"{}\" did not take all messages", message.topic()))
+                        .caused_by(error.clone())
+                });
+                self.0.failed.fetch_add(1, Ordering::Release);
+            }
+        }
+        self.0.changed.notify_one();
+    }
+}
+
+impl Kafka {
+    /// A feeder to the cluster at `host:port`, several separated by commas.
+    pub fn new(brokers: impl Into<String>, options: KafkaOptions) -> Self {
+        Self { brokers: brokers.into(), options, names: Names::default() }
+    }
+
+    /// With names of sensors, by their numbers; by default they are `s0`, `s1` and so on.
+    #[must_use]
+    pub fn named(mut self, names: Vec<String>) -> Self {
+        self.names = Names::listed(names);
+        self
+    }
+
+    /// Connects, and from `start` on sends each message when it is due.
+    ///
+    /// # Errors
+    /// The cluster cannot be reached, or has no such topic. What goes wrong later is in the report.
+    pub async fn start(
+        self,
+        messages: impl Iterator<Item = Message> + Send + 'static,
+        start: Instant,
+    ) -> Result<Running> {
+        Running::spawn("feed-kafka", start, async |books, connected| self.run(messages, &books, connected).await).await
+    }
+
+    async fn run(
+        self,
+        messages: impl Iterator<Item = Message>,
+        books: &Arc<Books>,
+        connected: oneshot::Sender<Result<()>>,
+    ) -> FeedReport {
+        let deliveries = Arc::new(Deliveries::default());
+        let producer = match self.connect(&deliveries) {
+            Ok(producer) => {
+                drop(connected.send(Ok(())));
+                producer
+            }
+            Err(error) => {
+                drop(connected.send(Err(error)));
+                return FeedReport::default();
+            }
+        };
+        let mut outlet = Topic {
+            producer,
+            deliveries: Arc::clone(&deliveries),
+            topic: self.options.topic,
+            table: Table::new(self.names),
+            payload: Vec::new(),
+            taken: 0,
+            oldest: None,
+            left: Left::default(),
+        };
+        let mut error = rounds::run(messages, books, &mut outlet).await.err();
+        outlet.let_go();
+        let sent = books.sent() + outlet.left.messages;
+        books.enter(outlet.left.messages, clock::monotonic());
+        // The client reports each message within its timeout, so this ends.
+        while deliveries.done() < sent {
+            deliveries.changed.notified().await;
+        }
+        error = error.or(deliveries.failure.lock().unwrap_or_else(PoisonError::into_inner).take());
+        FeedReport {
+            sent,
+            acknowledged: Some(deliveries.acknowledged.load(Ordering::Acquire)),
+            failed: deliveries.failed.load(Ordering::Acquire),
+            late_max: outlet.left.late_max,
+            by_second: books.by_second(),
+            error,
+        }
+    }
+
+    /// Runs on the feeder's own thread, which has nothing else to do meanwhile.
+    fn connect(&self, deliveries: &Arc<Deliveries>) -> Result<ThreadedProducer<Context>> {
+        let (acks, idempotent) = match self.options.acks {
+            Acks::All => ("all", "true"),
+            Acks::Leader => ("1", "false"),
+        };
+        let producer: ThreadedProducer<Context> = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("acks", acks)
+            .set("enable.idempotence", idempotent)
+            .set("linger.ms", self.options.linger_ms.to_string())
+            .set("queue.buffering.max.messages", QUEUE_LEN)
+            .set("queue.buffering.max.kbytes", QUEUE_KIB)
+            .set("batch.num.messages", BATCH_LEN)
+            .set("batch.size", BATCH_BYTES)
+            .set("message.timeout.ms", TIMEOUT_MS)
+            .create_with_context(Context(Arc::clone(deliveries)))
+            .map_err(|error| Error::user("cannot set up the Kafka producer").caused_by(error))?;
+        let topic = &self.options.topic;
+        let found = producer.client().fetch_metadata(Some(topic), CONNECT_TIMEOUT).map_err(|error| {
+            Error::external(format!("cannot reach the Kafka cluster {}", self.brokers)).caused_by(error)
+        })?;
+        match found.topics().iter().find(|found| found.name() == topic).and_then(|topic| topic.error()) {
+            None => Ok(producer),
+            Some(error) => Err(Error::user(format!("topic \"{topic}\" cannot be written to"))
+                .hint("make the topic first")
+                .caused_by(KafkaError::MetadataFetch(error.into()))),
+        }
+    }
+}
+
+/// The topic, and what is made once for each sensor: its name and the middle of its payload.
+struct Topic {
+    producer: ThreadedProducer<Context>,
+    deliveries: Arc<Deliveries>,
+    topic: String,
+    table: Table<(String, Vec<u8>)>,
+    payload: Vec<u8>,
+    /// Messages that the client got in this round, and when the first of them was due.
+    taken: u64,
+    oldest: Option<Instant>,
+    left: Left,
+}
+
+impl Outlet for Topic {
+    async fn take(&mut self, message: &Message, due: Instant) -> Result<()> {
+        let (key, middle) = self.table.of(message.sensor, |name| (name.to_owned(), payload::middle(name)));
+        self.payload.clear();
+        payload::write(message, middle, &mut self.payload)
+            .map_err(|error| Error::internal("cannot write a message into memory").caused_by(error))?;
+        loop {
+            match self.producer.send(BaseRecord::to(&self.topic).key(key.as_str()).payload(&self.payload)) {
+                Ok(()) => break,
+                // The client's queue is full until a delivery is reported, one way or the other.
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    self.deliveries.changed.notified().await;
+                }
+                Err((error, _)) => return Err(Error::external("the Kafka client refused a message").caused_by(error)),
+            }
+        }
+        self.taken += 1;
+        self.oldest.get_or_insert(due);
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> bool {
+        if let Some(oldest) = self.oldest.take() {
+            self.left.leave(std::mem::take(&mut self.taken), oldest);
+        }
+        false
+    }
+
+    async fn drain(&mut self) {}
+
+    fn left(&mut self) -> &mut Left {
+        &mut self.left
+    }
+}
