@@ -11,6 +11,7 @@
 //! | [`case`] | a load case: a folder with a goal, a load, a pipeline and limits |
 //! | [`run`] | one run of a case: starts everything, watches, and accounts for each message |
 //! | [`engine`], [`mosquitto`] | the engine and the broker as processes |
+//! | [`storm`] | a line between engine and broker that breaks |
 //! | [`measure`], [`watch`] | exact books and latencies, and those who keep them |
 //! | [`fleet`] | a hundred simulated PLCs that keep when they were polled and what was written |
 //! | [`outcome`] | what one run of a load case measured |
@@ -37,6 +38,7 @@ pub mod player;
 pub mod report;
 pub mod run;
 pub mod search;
+pub mod storm;
 pub mod synthetic;
 pub mod trace;
 pub mod watch;

@@ -76,6 +76,8 @@ pub struct Case {
     pub plant: Option<Ovens>,
     /// The relay, if there is one.
     pub relay: Option<Relay>,
+    /// What cuts the connections of the engine, if anything does.
+    pub storm: Option<Cuts>,
     /// What has to hold.
     pub limits: Vec<Rule>,
 }
@@ -136,6 +138,14 @@ pub struct Relay {
     pub feed: String,
 }
 
+/// Cuts of all connections between engine and broker, from the start to the end of the feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cuts {
+    /// How often.
+    pub every: Span,
+}
+
 /// `case.toml` as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,6 +164,7 @@ struct Written {
     watch: BTreeMap<String, Watch>,
     plant: Option<Ovens>,
     relay: Option<Relay>,
+    storm: Option<Cuts>,
 }
 
 fn one() -> u64 {
@@ -180,7 +191,7 @@ impl Case {
     fn read(folder: &Path) -> Result<Self> {
         let file = folder.join(CASE);
         let (text, written) = read_toml::<Written>(&file)?;
-        let Written { goal, seed, warm_up, seconds, limits, feed, watch, plant, relay } = written;
+        let Written { goal, seed, warm_up, seconds, limits, feed, watch, plant, relay, storm } = written;
         let wrong = |message: String| Error::user(format!("{}: {message}", file.display()));
         if seconds == 0 {
             return Err(wrong("option \"seconds\" expects at least 1, found 0".to_owned()));
@@ -191,6 +202,9 @@ impl Case {
                 return Err(wrong(format!("{who} follows from a feed \"{name}\" that there is not"))
                     .hint(did_you_mean(name, feed.keys().map(String::as_str))));
             }
+        }
+        if storm.is_some_and(|storm| storm.every <= Span::ZERO) {
+            return Err(wrong("option \"storm.every\" expects a duration above 0".to_owned()));
         }
         for (name, feed) in &feed {
             feed.messages.check().map_err(|error| error.of(format_args!("{}: feed \"{name}\"", file.display())))?;
@@ -222,6 +236,7 @@ impl Case {
             watches: watch,
             plant,
             relay,
+            storm,
             limits,
         })
     }

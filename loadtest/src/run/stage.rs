@@ -16,6 +16,7 @@ use crate::measure::{Expect, Expected, Lateness};
 use crate::mosquitto::Mosquitto;
 use crate::outcome::{Limit, Outcome, Second};
 use crate::plant::{Plant, PlantOptions, Script};
+use crate::storm::Storm;
 use crate::synthetic::{Message, Messages};
 use crate::watch::{Shared, Subscriber, Writes};
 
@@ -29,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const LEAD: Span = Span::from_millis(500);
 /// When nothing has come for so long, nothing more will; after the engine has ended, for so long.
 const QUIET: Duration = Duration::from_secs(2);
+/// After a storm the engine may be waiting for its next attempt to connect.
+const QUIET_AFTER_STORM: Duration = Duration::from_secs(30);
 const QUIET_AT_LAST: Duration = Duration::from_millis(300);
 /// The messages of the relay have topics that begin so, and those that it has forwarded this one.
 const TO_RELAY: &str = "to-relay/";
@@ -42,6 +45,7 @@ pub(super) struct Stage {
     relay: Option<Subscriber>,
     engine: Option<Engine>,
     plant: Option<(Plant, Option<Writes>)>,
+    storm: Option<Storm>,
     broker: Mosquitto,
     begins: Instant,
     began: Timestamp,
@@ -71,7 +75,13 @@ impl Stage {
         let broker = Mosquitto::start()?;
         let plant = case.plant.map(|ovens| start_plant(ovens, case.seed)).transpose()?;
         let plc_port = plant.as_ref().map_or(0, Plant::port);
-        let environment = [("MQTT_PORT", broker.port().to_string()), ("PLC_PORT", plc_port.to_string())];
+        let storm = case.storm.map(|cuts| {
+            let lasts = LEAD.to_std() + Duration::from_secs(case.warm_up + case.seconds);
+            Storm::start(broker.port(), cuts.every.to_std(), lasts)
+        });
+        let storm = storm.transpose()?;
+        let mqtt_port = storm.as_ref().map_or(broker.port(), Storm::port);
+        let environment = [("MQTT_PORT", mqtt_port.to_string()), ("PLC_PORT", plc_port.to_string())];
         let mut engine = Engine::start(lineside, &case.pipeline, &environment)?;
         until_it_listens(case, &mut engine, &broker, plant.as_ref()).await?;
 
@@ -87,6 +97,7 @@ impl Stage {
             began,
             warm_up: case.warm_up,
             arrived_before: 0,
+            storm,
             broker,
         };
         stage.watch(case)?;
@@ -224,7 +235,7 @@ impl Stage {
                 return Err(Error::external(format!("feed \"{name}\": {} messages were not sent", report.failed)));
             }
         }
-        self.until_quiet(QUIET).await;
+        self.until_quiet(if self.storm.is_some() { QUIET_AFTER_STORM } else { QUIET }).await;
         for (measured, second) in (0..).zip(&mut outcome.timeline) {
             // What was late has come by now.
             self.tell_latencies(measured, second);
