@@ -200,6 +200,9 @@ fn sensors(c: &mut Criterion) {
         let planned = LazyCell::new(|| aggregation(tumble(SECOND), &functions, &batches));
         group.throughput(Throughput::Elements(feed.rows as u64));
         group.bench_function(BenchmarkId::from_parameter(sensors), |b| b.iter(|| run(&planned, &batches)));
+        group.bench_function(BenchmarkId::new("hand loop", sensors), |b| {
+            b.iter(|| hand_loop(&batches, sensors as usize));
+        });
     }
     group.finish();
 }

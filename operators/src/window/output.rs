@@ -17,6 +17,8 @@ use crate::aggregate::{Column, Partial, Picked, Statistic};
 
 /// The most rows of a batch.
 const BATCH_ROWS: usize = 8192;
+/// Of a large window so many rows are read at a time, for one column after the other: as many as the nearest cache holds.
+const ROWS_AT_ONCE: usize = 1024;
 
 /// Rows of closed windows that were not put out yet.
 pub(super) struct Output<'a> {
@@ -72,7 +74,7 @@ impl<'a> Output<'a> {
         let rows = whole.rising.len();
         let mut from = 0;
         while from < rows {
-            let some = from..rows.min(from + self.room());
+            let some = from..rows.min(from + self.room().min(ROWS_AT_ONCE));
             from = some.end;
             self.ids.extend_from_slice(whole.rising.keys(some.clone()));
             self.windows.push((bounds.clone(), some.len()));
