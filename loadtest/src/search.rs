@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Limit, Outcome};
 use crate::report::table::{Row, Table, number, words};
 use crate::report::units::{TimeUnit, digits, fixed};
 
@@ -18,7 +18,8 @@ use crate::report::units::{TimeUnit, digits, fixed};
 const PRECISION: f64 = 1.05;
 /// How often a verdict has to come before it counts.
 const CONFIRMED: usize = 2;
-/// Of what was to be sent, what has to have been sent for a run to say anything of the engine.
+/// Of what was to be sent, what has to have been sent for a run to say anything of the engine. Sensors that pause on purpose
+/// (`gaps`) are to send less: with a case that has them, look at what was sent.
 const SENT_LEAST: f64 = 0.99;
 
 /// Where to look for a rate, in messages a second.
@@ -60,13 +61,15 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// What a run says of its rate, if all limits of the case are to hold and every p99 is to be at most `p99_max` microseconds.
+    /// What a run says of its rate: whether all limits of its case were held. If every p99 is to be at most `p99_max` microseconds,
+    /// that takes the place of what the case says of lengths of time; what it says of losses and of the engine stays.
     /// `floor` is a latency that is measured beside the engine, and is not asked for.
     pub fn of(outcome: &Outcome, p99_max: Option<f64>, floor: &str) -> Self {
         let seconds = outcome.timeline.len().max(1) as f64;
         let latencies = || outcome.latencies.iter().filter(|(name, latency)| *name != floor && latency.count > 0);
         let sent = outcome.timeline.iter().map(|second| second.sent).sum::<u64>() as f64;
-        let limit = outcome.limits.iter().find(|limit| !limit.held);
+        let asked = |limit: &&Limit| p99_max.is_none() || !is_of_time(&limit.name);
+        let limit = outcome.limits.iter().filter(asked).find(|limit| !limit.held);
         let too_late = p99_max.and_then(|most| {
             let (name, latency) = latencies().find(|(_, latency)| latency.p99 > most)?;
             Some(format!("{name} p99 {}", crate::report::units::micros(latency.p99)))
@@ -86,6 +89,11 @@ impl Trial {
             missed,
         }
     }
+}
+
+/// Whether a limit of this name is about a length of time, such as `alarm p99`.
+fn is_of_time(limit: &str) -> bool {
+    limit.rsplit(' ').next().is_some_and(|word| ["p50", "p90", "p99", "p99.9", "p99.99", "max"].contains(&word))
 }
 
 /// A search under way, or at its end.
@@ -324,11 +332,15 @@ mod tests {
     fn a_run_holds_if_its_limits_and_every_p99_do() {
         let mut outcome = sample::outcome();
         assert_eq!(Trial::of(&outcome, None, "relay").missed.as_deref(), Some("alarms lost 2"));
+        outcome.limits.retain(|limit| limit.name != "alarms lost");
+        outcome.limits[0].held = false;
+        assert_eq!(Trial::of(&outcome, None, "relay").missed.as_deref(), Some("alarm p99 35.9 ms"));
+        assert_eq!(Trial::of(&outcome, Some(50_000.0), "relay").verdict, Verdict::Held);
         outcome.limits.clear();
         assert_eq!(Trial::of(&outcome, None, "relay").verdict, Verdict::Held);
         assert_eq!(Trial::of(&outcome, Some(50_000.0), "relay").verdict, Verdict::Held);
         let late = Trial::of(&outcome, Some(10_000.0), "relay");
-        assert_eq!((late.verdict, late.missed.as_deref()), (Verdict::Missed, Some("alarm p99 15.9 ms")));
+        assert_eq!((late.verdict, late.missed.as_deref()), (Verdict::Missed, Some("alarm p99 15.8 ms")));
         outcome.rate *= 1.1;
         assert_eq!(Trial::of(&outcome, Some(10_000.0), "relay").verdict, Verdict::NotSent);
         let idle = Outcome::default();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use lineside_loadtest::compare::{Comparison, PAIRS_LEAST, Side, order};
 use lineside_loadtest::engine::Engine;
-use lineside_model::Result;
+use lineside_model::{Error, Result};
 
 use super::Which;
 
@@ -29,6 +29,9 @@ pub(super) struct Compare {
 
 impl Compare {
     pub(super) fn run(self) -> Result<bool> {
+        if self.pairs == 0 {
+            return Err(Error::user("option \"--pairs\" expects at least 1, found 0"));
+        }
         let case = self.which.open()?;
         let engines = [Engine::version(&self.a)?, Engine::version(&self.b)?];
         let named = [(&engines[0], &self.a), (&engines[1], &self.b)];

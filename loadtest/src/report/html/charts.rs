@@ -156,11 +156,14 @@ impl<'a> Time<'a> {
     }
 }
 
+/// What many values come to.
+type Join = fn(&[f64]) -> f64;
+
 /// How seconds are joined to a point, and what is said of all of them.
 struct Joined {
     name: &'static str,
-    join: fn(&[f64]) -> f64,
-    said: [(&'static str, fn(&[f64]) -> f64); 2],
+    join: Join,
+    said: [(&'static str, Join); 2],
 }
 
 const MEAN: Joined = Joined { name: "mean", join: mean, said: [("mean", mean), ("most", most)] };
