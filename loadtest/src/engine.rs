@@ -50,7 +50,7 @@ impl Engine {
     ///
     /// # Errors
     /// The program cannot be started.
-    pub fn start(program: &Path, pipeline: &Path, environment: &[(&str, String)]) -> Result<Self> {
+    pub fn start(program: &Path, pipeline: &Path, environment: &[(String, String)]) -> Result<Self> {
         let cannot = |error: std::io::Error| {
             Error::user(format!("cannot start the engine {}", program.display()))
                 .hint("build it with \"cargo build --release\", or name another with --lineside")

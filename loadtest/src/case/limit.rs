@@ -6,7 +6,7 @@
 //! | a watch, or `WATCH readings` | `lost`, `dropped`, `duplicates`, `reordered` | a number |
 //! | `engine` | `cpu` | percent of one core, over the whole run: `50%` |
 //! | `engine` | `rss`, `rss growth` | `64MB`; growth: within an hour, by a straight line through all seconds |
-//! | `engine` | `descriptors growth` | a number, by the same line |
+//! | `engine` | `descriptors`, `descriptors growth` | a number: the most in any second, and by the same line |
 //!
 //! A limit that does not hold on a busy machine is told as not held.
 
@@ -50,6 +50,7 @@ enum What {
     Cpu,
     Rss,
     RssGrowth,
+    Descriptors,
     DescriptorsGrowth,
 }
 
@@ -69,7 +70,7 @@ enum Unit {
     Bytes,
 }
 
-const WORDS: [(&str, What, Unit); 14] = [
+const WORDS: [(&str, What, Unit); 15] = [
     ("p50", What::P50, Unit::Micros),
     ("p90", What::P90, Unit::Micros),
     ("p99", What::P99, Unit::Micros),
@@ -84,6 +85,7 @@ const WORDS: [(&str, What, Unit); 14] = [
     ("rss growth", What::RssGrowth, Unit::Bytes),
     ("descriptors growth", What::DescriptorsGrowth, Unit::Count),
     ("rss", What::Rss, Unit::Bytes),
+    ("descriptors", What::Descriptors, Unit::Count),
 ];
 
 impl What {
@@ -154,7 +156,8 @@ impl Quantity {
             return Err(Error::user(format!("\"{last}\" is nothing that is measured"))
                 .hint(did_you_mean(last, WORDS.iter().map(|(word, ..)| *word))));
         };
-        let of_the_engine = matches!(what, What::Cpu | What::Rss | What::RssGrowth | What::DescriptorsGrowth);
+        let of_the_engine =
+            matches!(what, What::Cpu | What::Rss | What::RssGrowth | What::Descriptors | What::DescriptorsGrowth);
         if of_the_engine != (subject == ENGINE) {
             let whose = if of_the_engine { "of the engine only" } else { "of a watch, not of the engine" };
             return Err(Error::user(format!("\"{}\" is {whose}", what.word())));
@@ -191,6 +194,7 @@ impl Quantity {
             What::Cpu if seconds.is_empty() => None,
             What::Cpu => Some(seconds.iter().map(|second| second.cpu_percent).sum::<f64>() / seconds.len() as f64),
             What::Rss => seconds.iter().map(|second| second.rss_bytes as f64).reduce(f64::max),
+            What::Descriptors => seconds.iter().map(|second| second.descriptors as f64).reduce(f64::max),
             What::RssGrowth => growth_in_an_hour(seconds, |second| second.rss_bytes as f64),
             What::DescriptorsGrowth => growth_in_an_hour(seconds, |second| second.descriptors as f64),
         }

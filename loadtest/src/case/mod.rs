@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `case.toml` | goal, seed, warm-up, length, feeds, what is watched, limits |
-//! | `pipeline.toml` | the pipeline, as the engine reads it; `${MQTT_PORT}` and `${PLC_PORT}` say where the plant is |
+//! | `pipeline.toml` | the pipeline, as the engine reads it; `${MQTT_PORT}`, `${PLC_PORT}` and `${PLC_PORT_0}` … say where the plant is |
 //! | others | what the pipeline names: register maps, loop tables |
 //!
 //! ```toml
@@ -74,6 +74,8 @@ pub struct Case {
     pub watches: BTreeMap<String, Watch>,
     /// The simulated ovens, if the pipeline controls them.
     pub plant: Option<Ovens>,
+    /// The hall of PLCs, if the pipeline polls one.
+    pub fleet: Option<Hall>,
     /// The relay, if there is one.
     pub relay: Option<Relay>,
     /// What cuts the connections of the engine, if anything does.
@@ -129,6 +131,24 @@ impl Default for Ovens {
     }
 }
 
+/// A hall of simulated PLCs, each on a port of its own: `${PLC_PORT_0}`, `${PLC_PORT_1}` and so on. When their polls arrive is
+/// watched under the name `poll`: how late, and how many were missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hall {
+    /// PLCs.
+    pub plcs: u16,
+    /// Registers of each.
+    pub registers: u16,
+    /// How often the pipeline polls each.
+    pub poll: Span,
+}
+
+impl Hall {
+    /// What its polls are watched as.
+    pub const WATCH: &'static str = "poll";
+}
+
 /// A relay that only forwards bytes, as the floor under what the engine does. Every other second the messages of a feed go
 /// through it in place of the engine, so both see the same load on the same machine, and neither takes time from the other.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -163,6 +183,7 @@ struct Written {
     #[serde(default)]
     watch: BTreeMap<String, Watch>,
     plant: Option<Ovens>,
+    fleet: Option<Hall>,
     relay: Option<Relay>,
     storm: Option<Cuts>,
 }
@@ -191,7 +212,7 @@ impl Case {
     fn read(folder: &Path) -> Result<Self> {
         let file = folder.join(CASE);
         let (text, written) = read_toml::<Written>(&file)?;
-        let Written { goal, seed, warm_up, seconds, limits, feed, watch, plant, relay, storm } = written;
+        let Written { goal, seed, warm_up, seconds, limits, feed, watch, plant, fleet, relay, storm } = written;
         let wrong = |message: String| Error::user(format!("{}: {message}", file.display()));
         if seconds == 0 {
             return Err(wrong("option \"seconds\" expects at least 1, found 0".to_owned()));
@@ -202,6 +223,9 @@ impl Case {
                 return Err(wrong(format!("{who} follows from a feed \"{name}\" that there is not"))
                     .hint(did_you_mean(name, feed.keys().map(String::as_str))));
             }
+        }
+        if fleet.is_some_and(|fleet| fleet.poll <= Span::ZERO) {
+            return Err(wrong("option \"fleet.poll\" expects a duration above 0".to_owned()));
         }
         if storm.is_some_and(|storm| storm.every <= Span::ZERO) {
             return Err(wrong("option \"storm.every\" expects a duration above 0".to_owned()));
@@ -216,6 +240,7 @@ impl Case {
         let mut known = watch.keys().cloned().collect::<Vec<_>>();
         known.extend(watch.keys().map(|name| format!("{name} {READINGS}")));
         known.extend(plant.map(|_| Ovens::WATCH.to_owned()));
+        known.extend(fleet.map(|_| Hall::WATCH.to_owned()));
         known.extend(relay.as_ref().map(|_| RELAY.to_owned()));
         let limits = limits.iter().map(|limit| {
             Rule::parse(limit.get_ref(), &known).map_err(|error| error.of(place(&file, &text, limit.span().start)))
@@ -235,6 +260,7 @@ impl Case {
             feeds: feed,
             watches: watch,
             plant,
+            fleet,
             relay,
             storm,
             limits,

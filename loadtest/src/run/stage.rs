@@ -8,13 +8,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use lineside_model::{Error, Reason, Result, Span, Timestamp};
 use serde_json::Value;
 
-use crate::case::{Case, Feed, Ovens, READINGS, RELAY, Watch};
+use crate::case::{Case, Feed, Hall, Ovens, READINGS, RELAY, Watch};
 use crate::clock;
 use crate::engine::{Engine, Usage};
 use crate::feed::{Mqtt, Running};
+use crate::fleet::{Fleet, FleetOptions};
 use crate::measure::{Expect, Expected, Lateness};
 use crate::mosquitto::Mosquitto;
-use crate::outcome::{Limit, Outcome, Second};
+use crate::outcome::{Account, Latency, Limit, Outcome, Second};
 use crate::plant::{Plant, PlantOptions, Script};
 use crate::storm::Storm;
 use crate::synthetic::{Message, Messages};
@@ -45,6 +46,7 @@ pub(super) struct Stage {
     relay: Option<Subscriber>,
     engine: Option<Engine>,
     plant: Option<(Plant, Option<Writes>)>,
+    fleet: Option<(Fleet, Span)>,
     storm: Option<Storm>,
     broker: Mosquitto,
     begins: Instant,
@@ -81,9 +83,18 @@ impl Stage {
         });
         let storm = storm.transpose()?;
         let mqtt_port = storm.as_ref().map_or(broker.port(), Storm::port);
-        let environment = [("MQTT_PORT", mqtt_port.to_string()), ("PLC_PORT", plc_port.to_string())];
+        let fleet = case.fleet.map(|hall| start_fleet(hall, case.seed)).transpose()?;
+        let mut environment =
+            vec![("MQTT_PORT".to_owned(), mqtt_port.to_string()), ("PLC_PORT".to_owned(), plc_port.to_string())];
+        for (number, port) in fleet.iter().flat_map(|fleet| fleet.ports()).enumerate() {
+            environment.push((format!("PLC_PORT_{number}"), port.to_string()));
+        }
         let mut engine = Engine::start(lineside, &case.pipeline, &environment)?;
-        until_it_listens(case, &mut engine, &broker, plant.as_ref()).await?;
+        let polled =
+            || fleet.as_ref().is_none_or(|fleet| (0..fleet.ports().len()).all(|plc| fleet.poll_count(plc) > 0));
+        let written = || plant.as_ref().is_none_or(|plant| plant.write_count() > 0);
+        let subscribed = || broker.subscriptions(ENGINE_CLIENTS) >= case.mqtt_sources;
+        until(&mut engine, || subscribed() && written() && polled()).await?;
 
         let began = clock::now() + LEAD;
         let begins = clock::monotonic() + LEAD.to_std();
@@ -93,6 +104,7 @@ impl Stage {
             relay: None,
             engine: Some(engine),
             plant: plant.map(|plant| (plant, None)),
+            fleet: fleet.zip(case.fleet.map(|hall| hall.poll)),
             begins,
             began,
             warm_up: case.warm_up,
@@ -235,6 +247,13 @@ impl Stage {
                 return Err(Error::external(format!("feed \"{name}\": {} messages were not sent", report.failed)));
             }
         }
+        if let Some((fleet, period)) = &self.fleet {
+            let jitter = fleet.jitter(*period);
+            outcome.latencies.insert(Hall::WATCH.to_owned(), Latency::of(&jitter.late));
+            let (arrived, lost) = (jitter.polls, jitter.missed);
+            let account = Account { expected: arrived + lost, arrived, lost, ..Account::default() };
+            outcome.ledgers.insert(Hall::WATCH.to_owned(), account);
+        }
         self.until_quiet(if self.storm.is_some() { QUIET_AFTER_STORM } else { QUIET }).await;
         for (measured, second) in (0..).zip(&mut outcome.timeline) {
             // What was late has come by now.
@@ -298,15 +317,17 @@ fn start_plant(ovens: Ovens, seed: u64) -> Result<Plant> {
     })
 }
 
-/// Waits until every source that reads from the broker has subscribed, and a setpoint has been written if there is a plant.
-async fn until_it_listens(case: &Case, engine: &mut Engine, broker: &Mosquitto, plant: Option<&Plant>) -> Result<()> {
-    let until = clock::monotonic() + START_MAX;
-    while broker.subscriptions(ENGINE_CLIENTS) < case.mqtt_sources
-        || plant.is_some_and(|plant| plant.write_count() == 0)
-    {
+fn start_fleet(hall: Hall, seed: u64) -> Result<Fleet> {
+    Fleet::start(&FleetOptions { plcs: hall.plcs, registers: hall.registers, seed })
+}
+
+/// Waits until the engine does what it is there for: reads from the broker, writes setpoints, polls.
+async fn until(engine: &mut Engine, ready: impl Fn() -> bool) -> Result<()> {
+    let latest = clock::monotonic() + START_MAX;
+    while !ready() {
         engine.check()?;
-        if clock::monotonic() >= until {
-            let message = format!("the engine does not read from the plant {} s after its start", START_MAX.as_secs());
+        if clock::monotonic() >= latest {
+            let message = format!("the engine does not work with the plant {} s after its start", START_MAX.as_secs());
             return Err(Error::external(message)
                 .hint("the pipeline must read from mqtt://127.0.0.1:${MQTT_PORT} and 127.0.0.1:${PLC_PORT}"));
         }
