@@ -1,7 +1,9 @@
 //! Messages to a Kafka topic, keyed by sensor, through the client that Kafka users trust (librdkafka).
 //!
 //! The client gathers batches by itself; a message has left when the client has it. When its queue is full, the feeder
-//! waits, and messages are late. What the cluster does not take within the timeout has failed.
+//! waits, and messages are late. What the cluster does not take within the timeout has failed. The client tells of each
+//! message that failed, and when none is left; the rest is acknowledged. To be told of each one would take a quarter of a
+//! processor.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +16,8 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Message as _};
 use serde::Deserialize;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::books::Books;
 use super::payload::{self, Names, Table};
@@ -24,12 +27,16 @@ use crate::clock;
 use crate::synthetic::Message;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// What the client holds at most, in messages and KiB.
-const QUEUE_LEN: &str = "1000000";
+/// What the client holds at most, in messages and KiB: not so many that they fall out of the processor's cache.
+const QUEUE_LEN: &str = "100000";
 const QUEUE_KIB: &str = "524288";
 /// What one batch holds at most, in messages and bytes.
 const BATCH_LEN: &str = "100000";
 const BATCH_BYTES: &str = "1000000";
+/// With a full queue, one looks again after this.
+const ROOM_AGAIN: Duration = Duration::from_millis(1);
+/// By then every message is acknowledged or has failed.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(40);
 /// A message that is not acknowledged within so many milliseconds has failed.
 const TIMEOUT_MS: &str = "30000";
 
@@ -71,21 +78,14 @@ pub struct Kafka {
     names: Names,
 }
 
+/// Messages that failed, and why the first did.
 #[derive(Debug, Default)]
-struct Deliveries {
-    acknowledged: AtomicU64,
-    failed: AtomicU64,
-    changed: Notify,
-    failure: Mutex<Option<Error>>,
+struct Failures {
+    count: AtomicU64,
+    first: Mutex<Option<Error>>,
 }
 
-impl Deliveries {
-    fn done(&self) -> u64 {
-        self.acknowledged.load(Ordering::Acquire) + self.failed.load(Ordering::Acquire)
-    }
-}
-
-struct Context(Arc<Deliveries>);
+struct Context(Arc<Failures>);
 
 impl ClientContext for Context {}
 
@@ -93,20 +93,14 @@ impl ProducerContext<NoCustomPartitioner> for Context {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
-        match result {
-            Ok(_) => {
-                self.0.acknowledged.fetch_add(1, Ordering::Release);
-            }
-            Err((error, message)) => {
-                let mut failure = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert_with(|| {
-                    Error::external(format!("topic \"{}\" did not take all messages", message.topic()))
-                        .caused_by(error.clone())
-                });
-                self.0.failed.fetch_add(1, Ordering::Release);
-            }
+        if let Err((error, message)) = result {
+            let mut first = self.0.first.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| {
+                Error::external(format!("topic \"{}\" did not take all messages", message.topic()))
+                    .caused_by(error.clone())
+            });
+            self.0.count.fetch_add(1, Ordering::Release);
         }
-        self.0.changed.notify_one();
     }
 }
 
@@ -141,8 +135,8 @@ impl Kafka {
         books: &Arc<Books>,
         connected: oneshot::Sender<Result<()>>,
     ) -> FeedReport {
-        let deliveries = Arc::new(Deliveries::default());
-        let producer = match self.connect(&deliveries) {
+        let failures = Arc::new(Failures::default());
+        let producer = match self.connect(&failures) {
             Ok(producer) => {
                 drop(connected.send(Ok(())));
                 producer
@@ -154,7 +148,6 @@ impl Kafka {
         };
         let mut outlet = Topic {
             producer,
-            deliveries: Arc::clone(&deliveries),
             topic: self.options.topic,
             table: Table::new(self.names),
             payload: Vec::new(),
@@ -166,15 +159,18 @@ impl Kafka {
         outlet.let_go();
         let sent = books.sent() + outlet.left.messages;
         books.enter(outlet.left.messages, clock::monotonic());
-        // The client reports each message within its timeout, so this ends.
-        while deliveries.done() < sent {
-            deliveries.changed.notified().await;
-        }
-        error = error.or(deliveries.failure.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // The thread is the feeder's own: it may wait.
+        error = error.or(outlet.producer.flush(FLUSH_TIMEOUT).err().map(|error| {
+            Error::external(format!("the Kafka cluster {} does not take the last messages", self.brokers))
+                .caused_by(error)
+        }));
+        let unsettled = u64::try_from(outlet.producer.in_flight_count()).unwrap_or(0);
+        let failed = failures.count.load(Ordering::Acquire) + unsettled;
+        error = error.or(failures.first.lock().unwrap_or_else(PoisonError::into_inner).take());
         FeedReport {
             sent,
-            acknowledged: Some(deliveries.acknowledged.load(Ordering::Acquire)),
-            failed: deliveries.failed.load(Ordering::Acquire),
+            acknowledged: Some(sent.saturating_sub(failed)),
+            failed,
             late_max: outlet.left.late_max,
             by_second: books.by_second(),
             error,
@@ -182,7 +178,7 @@ impl Kafka {
     }
 
     /// Runs on the feeder's own thread, which has nothing else to do meanwhile.
-    fn connect(&self, deliveries: &Arc<Deliveries>) -> Result<ThreadedProducer<Context>> {
+    fn connect(&self, failures: &Arc<Failures>) -> Result<ThreadedProducer<Context>> {
         let (acks, idempotent) = match self.options.acks {
             Acks::All => ("all", "true"),
             Acks::Leader => ("1", "false"),
@@ -192,12 +188,13 @@ impl Kafka {
             .set("acks", acks)
             .set("enable.idempotence", idempotent)
             .set("linger.ms", self.options.linger_ms.to_string())
+            .set("delivery.report.only.error", "true")
             .set("queue.buffering.max.messages", QUEUE_LEN)
             .set("queue.buffering.max.kbytes", QUEUE_KIB)
             .set("batch.num.messages", BATCH_LEN)
             .set("batch.size", BATCH_BYTES)
             .set("message.timeout.ms", TIMEOUT_MS)
-            .create_with_context(Context(Arc::clone(deliveries)))
+            .create_with_context(Context(Arc::clone(failures)))
             .map_err(|error| Error::user("cannot set up the Kafka producer").caused_by(error))?;
         let topic = &self.options.topic;
         let found = producer.client().fetch_metadata(Some(topic), CONNECT_TIMEOUT).map_err(|error| {
@@ -215,7 +212,6 @@ impl Kafka {
 /// The topic, and what is made once for each sensor: its name and the middle of its payload.
 struct Topic {
     producer: ThreadedProducer<Context>,
-    deliveries: Arc<Deliveries>,
     topic: String,
     table: Table<(String, Vec<u8>)>,
     payload: Vec<u8>,
@@ -234,10 +230,8 @@ impl Outlet for Topic {
         loop {
             match self.producer.send(BaseRecord::to(&self.topic).key(key.as_str()).payload(&self.payload)) {
                 Ok(()) => break,
-                // The client's queue is full until a delivery is reported, one way or the other.
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    self.deliveries.changed.notified().await;
-                }
+                // Nothing tells when there is room again.
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => sleep(ROOM_AGAIN).await,
                 Err((error, _)) => return Err(Error::external("the Kafka client refused a message").caused_by(error)),
             }
         }
