@@ -14,6 +14,7 @@ use lineside_model::options::did_you_mean;
 use lineside_model::{Error, Result, Span};
 
 use crate::outcome::{Account, Latency, Limit, Outcome, Second};
+use crate::report::units::fixed;
 
 /// Between what is looked at and its bound.
 const AT_MOST: &str = " at most ";
@@ -240,10 +241,10 @@ impl Unit {
 
     fn show(self, value: f64) -> String {
         match self {
-            Self::Micros if value < 1e4 => format!("{value:.0} µs"),
+            Self::Micros if value < 1e4 => format!("{} µs", fixed(value, 0)),
             Self::Micros if value < 1e7 => format!("{:.1} ms", value / 1e3),
             Self::Micros => format!("{:.1} s", value / 1e6),
-            Self::Count if value.fract() == 0.0 => format!("{value:.0}"),
+            Self::Count if value.fract() == 0.0 => fixed(value, 0),
             Self::Count => format!("{value:.2}"),
             Self::Percent => format!("{value:.1} %"),
             Self::Bytes => format!("{:.1} MB", value / 1e6),

@@ -110,20 +110,23 @@ impl Chart {
         (stretches, dots)
     }
 
-    /// Writes the names at the right, each at the height of its line's end or as near as the others let it.
+    /// Writes the names: at the right, each at the height of its line's end or as near as the others let it; that of a line which
+    /// ends long before, at its end.
     fn draw_names(&self, svg: &mut String, area: &Area) {
-        let ends = self.lines.iter().filter_map(|line| {
-            let (_, y) = line.points.iter().rev().flatten().next()?;
-            Some((Area::y(self.y.place(*y)), line))
-        });
-        let mut ends: Vec<_> = ends.collect();
-        // Equal heights keep the order in which the lines were given, the upper first.
-        ends.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        let heights = apart(&ends.iter().map(|(y, _)| *y).collect::<Vec<_>>());
-        for ((_, line), y) in ends.iter().zip(heights) {
-            let (x, y, name) = (area.right + 6.0, y + 4.0, escaped(&short(&line.name)));
+        let mut at_right = Vec::new();
+        let mut write = |line: &Line, x: f64, y: f64| {
+            let (x, y, name) = (x + 6.0, y + 4.0, escaped(&short(&line.name)));
             *svg += &format!("<text class=\"name {}\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>\n", line.class);
+        };
+        for line in &self.lines {
+            let Some((x, y)) = line.points.iter().rev().flatten().next() else { continue };
+            let (x, y) = (area.x(self.x.place(*x)), Area::y(self.y.place(*y)));
+            if x + RIGHT < area.right { write(line, x, y) } else { at_right.push((y, line)) }
         }
+        // Equal heights keep the order in which the lines were given, the upper first.
+        at_right.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let heights = apart(&at_right.iter().map(|(y, _)| *y).collect::<Vec<_>>());
+        at_right.iter().zip(heights).for_each(|((_, line), y)| write(line, area.right, y));
     }
 }
 
