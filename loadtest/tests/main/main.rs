@@ -8,6 +8,7 @@ mod plant;
 mod player;
 mod synthetic;
 mod trace;
+mod watch;
 
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS};
 
