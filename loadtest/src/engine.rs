@@ -2,6 +2,8 @@
 //!
 //! What it uses is read from `/proc`, as any monitoring would; what it counted is in the report that it prints at its end.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,8 +15,6 @@ use tempfile::TempDir;
 
 use crate::clock;
 
-/// The kernel counts processor time in hundredths of a second for programs, whatever its own clock is.
-const TICKS_PER_SECOND: f64 = 100.0;
 /// How long an engine may take to work off what it has read.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often one looks whether it has ended.
@@ -31,7 +31,8 @@ pub struct Engine {
     process: Child,
     folder: TempDir,
     started: Instant,
-    sampled: Option<(Instant, f64)>,
+    /// When it was sampled last, and the processor time of each of its threads then, in nanoseconds.
+    sampled: (Instant, HashMap<OsString, u64>),
 }
 
 /// What the engine uses, at one moment.
@@ -67,7 +68,8 @@ impl Engine {
             .stderr(file(LOG)?)
             .spawn()
             .map_err(cannot)?;
-        Ok(Self { process, folder, started: clock::monotonic(), sampled: None })
+        let started = clock::monotonic();
+        Ok(Self { process, folder, started, sampled: (started, HashMap::new()) })
     }
 
     /// What a program calls itself: `lineside --version`.
@@ -111,12 +113,14 @@ impl Engine {
             fs::read_to_string(folder.join(name))
                 .map_err(|error| Error::external("what the engine uses cannot be read from /proc").caused_by(error))
         };
-        let (now, cpu_s) = (clock::monotonic(), cpu_seconds(&read("stat")?).unwrap_or(0.0));
-        let (then, before_s) = self.sampled.replace((now, cpu_s)).unwrap_or((self.started, 0.0));
-        let between = now.duration_since(then).as_secs_f64().max(1e-3);
+        let now = (clock::monotonic(), cpu_nanos(&folder.join("task")));
+        let before = std::mem::replace(&mut self.sampled, now);
+        let between = self.sampled.0.duration_since(before.0).as_secs_f64().max(1e-3);
+        let used = self.sampled.1.iter().map(|(thread, nanos)| nanos - before.1.get(thread).unwrap_or(&0).min(nanos));
+        let used = used.sum::<u64>();
         let descriptors = fs::read_dir(folder.join("fd")).map_or(0, |open| open.count() as u64);
         Ok(Usage {
-            cpu_percent: (cpu_s - before_s) / between * 100.0,
+            cpu_percent: used as f64 / 1e9 / between * 100.0,
             rss_bytes: rss_bytes(&read("status")?).unwrap_or(0),
             descriptors,
         })
@@ -170,12 +174,15 @@ fn wait(so_long: Duration) {
     std::thread::sleep(so_long);
 }
 
-/// Processor time of a process from `/proc/PID/stat`. The name of the program, in brackets, may have blanks in it.
-fn cpu_seconds(stat: &str) -> Option<f64> {
-    let (_, behind_name) = stat.rsplit_once(") ")?;
-    let mut fields = behind_name.split(' ').skip(11);
-    let mut ticks = || fields.next()?.parse::<f64>().ok();
-    Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
+/// Processor time of each thread of a process, in nanoseconds, from `schedstat`: that in `stat` is counted in steps of 10 ms, in
+/// which an engine with little to do is not seen at all.
+fn cpu_nanos(tasks: &Path) -> HashMap<OsString, u64> {
+    let threads = fs::read_dir(tasks).into_iter().flatten().flatten();
+    let told = threads.filter_map(|thread| {
+        let told = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        Some((thread.file_name(), told.split(' ').next()?.parse().ok()?))
+    });
+    told.collect()
 }
 
 /// Memory of a process from `/proc/PID/status`.
@@ -189,10 +196,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processor_time_is_found_behind_any_name() {
-        let stat = "71 (a b) c) S 1 71 71 0 -1 4194560 1 0 0 0 250 150 0 0 20 0 5 0 100 1 2";
-        assert_eq!(cpu_seconds(stat), Some(4.0));
-        assert_eq!(cpu_seconds("71"), None);
+    fn processor_time_is_told_of_each_thread() {
+        let tasks = tempfile::tempdir().expect("a temporary folder");
+        for (thread, told) in [("71", "250000 12 3\n"), ("72", "900 0 1\n"), ("73", "")] {
+            fs::create_dir(tasks.path().join(thread)).expect("a folder");
+            fs::write(tasks.path().join(thread).join("schedstat"), told).expect("a file");
+        }
+        let told = cpu_nanos(tasks.path());
+        assert_eq!(told, HashMap::from([(OsString::from("71"), 250_000), (OsString::from("72"), 900)]));
     }
 
     #[test]
