@@ -4,16 +4,17 @@
 //! cargo run --release -p lineside-loadtest --example feeders -- socket              # MQTT QoS 0 to a socket that only reads
 //! cargo run --release -p lineside-loadtest --example feeders -- mqtt 127.0.0.1:1883 # to a broker, QoS 0 and 1
 //! cargo run --release -p lineside-loadtest --example feeders -- kafka 127.0.0.1:9092 # to the topic "readings"
+//! cargo run --release -p lineside-loadtest --example feeders -- pace              # how late messages leave at some rates
 //! cargo run --release -p lineside-loadtest --example feeders -- made              # the messages alone, sent to nobody
 //! ```
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lineside_loadtest::feed::{Acks, FeedReport, Kafka, KafkaOptions, Mqtt, MqttOptions};
 use lineside_loadtest::synthetic::{Messages, Options};
-use lineside_model::{Error, Result};
+use lineside_model::{Error, Result, Span};
 
 const CONNECTIONS: u32 = 10;
 
@@ -86,6 +87,17 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
+        ["pace"] => {
+            let address = sink().map_err(|error| Error::external("cannot listen").caused_by(error))?;
+            for rate in [1_000.0, 10_000.0, 100_000.0, 500_000.0] {
+                let options = Options { rate, lasts: Some(Span::from_secs(5)), ..Options::default() };
+                let start = now() + Duration::from_millis(200);
+                let feed = Mqtt::new(&address, MqttOptions { connections: CONNECTIONS, ..MqttOptions::default() });
+                let report = feed.start(Messages::new(&options)?, start).await?.finish().await;
+                println!("{rate} messages/s: {} sent, the latest {:?} late", report.sent, report.late_max);
+            }
+            Ok(())
+        }
         ["mqtt", address] => {
             for qos in [0, 1, 0, 1] {
                 mqtt(&format!("{address}, QoS {qos}"), address, qos, 1_000_000).await?;
@@ -101,6 +113,6 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
-        _ => Err(Error::user("say what to measure").hint("made, socket, mqtt HOST:PORT or kafka HOST:PORT")),
+        _ => Err(Error::user("say what to measure").hint("made, socket, pace, mqtt HOST:PORT or kafka HOST:PORT")),
     }
 }
