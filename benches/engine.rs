@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lineside::clock::SystemClock;
@@ -20,14 +20,14 @@ use lineside::plan::bounds::MAX_BATCH_ROWS;
 use lineside::plan::sql::{QueryPlan, StepInput, Table, plan_query};
 use lineside::plan::{Registries, build};
 use lineside::run::Run;
-use lineside_connectors::codec::{Json, MakeEncoder};
+use lineside_connectors::codec::Json;
+use lineside_connectors::memory::PreparedKind;
 use lineside_connectors::void::VoidKind;
-use lineside_connectors::{CodecKind, ConnectorKind, PlanContext, PlannedSink, PlannedSource, memory};
+use lineside_connectors::{CodecKind, ConnectorKind, PlanContext};
 use lineside_model::schema::time_field;
-use lineside_model::{Clock, Problem, Problems, Reason, Result, Span, Timestamp};
+use lineside_model::{Clock, Reason, Result, Span, Timestamp};
 use lineside_operators::{Emitter, Operator, TimeColumn};
-use schemars::json_schema;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SENSORS: i64 = 1_000;
 const EVERY: Span = Span::from_millis(10);
@@ -141,53 +141,13 @@ fn queries(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// `connector = "prepared"`: rows that are there before the clock starts.
-#[derive(Debug)]
-struct Prepared(RecordBatch);
-
-impl ConnectorKind for Prepared {
-    fn name(&self) -> &'static str {
-        "prepared"
-    }
-
-    fn about(&self) -> &'static str {
-        "rows that are there before the clock starts"
-    }
-
-    fn example(&self) -> &'static str {
-        "[source.readings]\nconnector = \"prepared\"\n"
-    }
-
-    fn source_options(&self) -> Option<schemars::Schema> {
-        Some(json_schema!({ "type": "object", "properties": {} }))
-    }
-
-    fn sink_options(&self) -> Option<schemars::Schema> {
-        None
-    }
-
-    fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
-        Ok(memory::source(self.0.schema(), vec![self.0.clone()]))
-    }
-
-    fn plan_sink(
-        &self,
-        _: &Value,
-        _: &SchemaRef,
-        _: Option<MakeEncoder>,
-        _: &PlanContext<'_>,
-    ) -> Result<PlannedSink, Problems> {
-        Err(Problem::option("connector", "prepared is no sink").into())
-    }
-}
-
 fn workers(criterion: &mut Criterion) {
     // Enough that the start of a pipeline, two milliseconds, does not count.
     let batches = batches(16 * BATCHES);
     let rows = concat_batches(&batches[0].0.schema(), batches.iter().map(|(rows, _)| rows)).expect("of one schema");
     let mut group = criterion.benchmark_group("workers");
     group.throughput(Throughput::Elements(rows.num_rows() as u64));
-    let prepared: &'static Prepared = Box::leak(Box::new(Prepared(rows)));
+    let prepared: &'static PreparedKind = Box::leak(Box::new(PreparedKind(rows)));
     let connectors: [&'static dyn ConnectorKind; 2] = [prepared, &VoidKind];
     for (name, sql) in queries_of("readings") {
         for workers in [1, 2] {

@@ -120,6 +120,11 @@ connector = "void"
 input = "all"
 "#;
 
+/// The part of it up to the first source.
+pub(crate) fn press() -> &'static str {
+    PIPELINE.split_once("[source.oven]").expect("the first source comes first").0
+}
+
 /// splitmix64: small, seeded, the same everywhere.
 pub(crate) struct Dice(pub(crate) u64);
 
@@ -395,14 +400,13 @@ const OVERLAPPING: [(&str, &str); 6] = [
 ];
 
 fn overlapping(queries: &[(&str, &str)]) -> String {
-    let source = PIPELINE.split_once("[source.oven]").expect("the first source comes first").0;
     let query = |(name, sql): &(&str, &str)| {
         let edge = if *name == "better" { "window_end" } else { "window_start" };
         format!(
             "[query.{name}]\nsql = \"\"\"{sql} GROUP BY {edge}, sensor\"\"\"\n[sink.{name}]\nconnector = \"void\"\ninput = \"{name}\"\n"
         )
     };
-    source.to_owned() + &queries.iter().map(query).collect::<String>()
+    press().to_owned() + &queries.iter().map(query).collect::<String>()
 }
 
 #[test]
@@ -458,8 +462,7 @@ input = "runs"
 
 #[test]
 fn windows_of_each_sensor_do_not_depend_on_cuts_workers_and_restarts() {
-    let source = PIPELINE.split_once("[source.oven]").expect("the first source comes first").0;
-    let plans = [1, 2, 3].map(|workers| plan_of(&format!("{source}{OF_EACH_SENSOR}"), workers));
+    let plans = [1, 2, 3].map(|workers| plan_of(&format!("{}{OF_EACH_SENSOR}", press()), workers));
     let expected = simulate(&plans[0], &mut Dice(0), true);
     assert_eq!(expected.len(), 4, "every sink has rows");
     assert!(expected.values().all(|rows| rows.len() > 15), "{expected:?}");

@@ -7,26 +7,14 @@ use lineside::plan::Input;
 use lineside::run::board_of;
 use lineside_model::Timestamp;
 
-use crate::simulation::{Dice, Workers, batch, plan_of};
-
-const SOURCE: &str = r#"
-[pipeline]
-workers = WORKERS
-
-[source.press]
-connector = "file"
-path = "press.csv"
-only_columns = true
-columns = { ts = "timestamp", sensor = "text", value = "float" }
-time = { column = "ts", disorder = "3s" }
-"#;
+use crate::simulation::{Dice, Workers, batch, plan_of, press};
 
 /// A pipeline of queries, each with a sink.
 fn pipeline(queries: &[(&str, &str)]) -> String {
     let query = |(name, sql): &(&str, &str)| {
         format!("[query.{name}]\nsql = \"{sql}\"\n[sink.{name}]\nconnector = \"void\"\ninput = \"{name}\"\n")
     };
-    SOURCE.to_owned() + &queries.iter().map(query).collect::<String>()
+    press().to_owned() + &queries.iter().map(query).collect::<String>()
 }
 
 const WARM: (&str, &str) = ("warm", "SELECT ts, sensor, value * 2 AS value FROM press WHERE value > 10");

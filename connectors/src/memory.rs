@@ -238,3 +238,44 @@ fn read(rows: &[Value], columns: &[ReadColumn], schema: &SchemaRef) -> Result<Ve
     };
     read.iter().map(given).collect()
 }
+
+/// The connector `prepared`: rows that a program has before it plans a pipeline over them. It is in no list: a program that has such
+/// rows adds it to its own.
+#[derive(Debug)]
+pub struct PreparedKind(pub RecordBatch);
+
+impl ConnectorKind for PreparedKind {
+    fn name(&self) -> &'static str {
+        "prepared"
+    }
+
+    fn about(&self) -> &'static str {
+        "rows that a program has prepared"
+    }
+
+    fn example(&self) -> &'static str {
+        "[source.readings]\nconnector = \"prepared\"\n"
+    }
+
+    fn source_options(&self) -> Option<schemars::Schema> {
+        Some(schemars::json_schema!({ "type": "object", "properties": {} }))
+    }
+
+    fn sink_options(&self) -> Option<schemars::Schema> {
+        None
+    }
+
+    fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
+        Ok(source(self.0.schema(), vec![self.0.clone()]))
+    }
+
+    fn plan_sink(
+        &self,
+        _: &Value,
+        _: &SchemaRef,
+        _: Option<MakeEncoder>,
+        _: &PlanContext<'_>,
+    ) -> Result<PlannedSink, Problems> {
+        Err(Problem::option("connector", "prepared is no sink").into())
+    }
+}

@@ -209,7 +209,9 @@ fn times_and_qualities_are_those_of_messages_and_one_out_of_range_costs_its_row(
     let (mut source, counts) = source("file", folder.path(), &json!({"path": "a.csv", "columns": columns}));
     let rows = now(async {
         source.open(None).await.unwrap();
-        crate::double::rows(source.as_mut(), 100).await.0
+        let rows = crate::double::rows(source.as_mut(), 100).await.0;
+        assert!(matches!(source.pull(100).await.unwrap(), Pulled::End));
+        rows
     });
     expect![[r#"
         +--------------------------+--------------------------+--------------------------+----------------------+---------+
@@ -219,7 +221,6 @@ fn times_and_qualities_are_those_of_messages_and_one_out_of_range_costs_its_row(
         |                          | 1969-12-31T23:59:59.999Z | 2026-01-31T00:00:00Z     |                      | good    |
         +--------------------------+--------------------------+--------------------------+----------------------+---------+
     "#]].assert_eq(&format!("{}\n", arrow::util::pretty::pretty_format_batches(&[rows]).unwrap()));
-    now(async { assert!(matches!(source.pull(100).await.unwrap(), Pulled::End)) });
     expect![[r#"{"not_finite": 2, "wrong_type": 3}"#]].assert_eq(&format!("{:?}", counts.all()));
 }
 

@@ -123,7 +123,7 @@ impl Job {
     /// The text of the pipeline file.
     pub(crate) fn pipeline(&self) -> String {
         let source = match self.input {
-            Input::Mem => "connector = \"in_memory\"".to_owned(),
+            Input::Mem => "connector = \"prepared\"".to_owned(),
             Input::Paced => "connector = \"paced\"".to_owned(),
             Input::Parquet | Input::Csv => format!(
                 "connector = \"file\"\npath = '{}'\ncolumns = {{ ts = {{ type = \"timestamp\", unit = \"ms\" }} }}",

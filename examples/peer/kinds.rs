@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use lineside_connectors::codec::MakeEncoder;
-use lineside_connectors::{ConnectorKind, Gives, Outcome, PlanContext, PlannedSink, PlannedSource, Sink, memory};
+use lineside_connectors::{ConnectorKind, Gives, Outcome, PlanContext, PlannedSink, PlannedSource, Sink};
 use lineside_model::{Problem, Problems, Result, Timestamp};
 use schemars::{Schema, json_schema};
 use serde_json::Value;
@@ -14,10 +14,6 @@ use serde_json::Value;
 use crate::check::Check;
 use crate::paced::{Paced, Schedule, schema};
 use crate::stopwatch::Stopwatch;
-
-/// `connector = "in_memory"`: rows that were prepared.
-#[derive(Debug)]
-pub(crate) struct InMemory(pub(crate) RecordBatch);
 
 /// `connector = "paced"`: rows at a fixed rate.
 #[derive(Debug)]
@@ -37,42 +33,6 @@ fn none() -> Option<Schema> {
 
 fn refused(name: &str, direction: &str) -> Problems {
     Problem::option("connector", format!("{name} is no {direction}")).into()
-}
-
-impl ConnectorKind for InMemory {
-    fn name(&self) -> &'static str {
-        "in_memory"
-    }
-
-    fn about(&self) -> &'static str {
-        "rows that were read before the clock starts"
-    }
-
-    fn example(&self) -> &'static str {
-        "[source.events]\nconnector = \"in_memory\"\n"
-    }
-
-    fn source_options(&self) -> Option<Schema> {
-        none()
-    }
-
-    fn sink_options(&self) -> Option<Schema> {
-        None
-    }
-
-    fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
-        Ok(memory::source(self.0.schema(), vec![self.0.clone()]))
-    }
-
-    fn plan_sink(
-        &self,
-        _: &Value,
-        _: &SchemaRef,
-        _: Option<MakeEncoder>,
-        _: &PlanContext<'_>,
-    ) -> Result<PlannedSink, Problems> {
-        Err(refused(self.name(), "sink"))
-    }
 }
 
 impl ConnectorKind for PacedKind {

@@ -23,7 +23,7 @@ use check::{Check, Values, Windows};
 use clap::Parser;
 use columns::Data;
 use job::{Input, Job, Workload};
-use kinds::{Checked, InMemory, PacedKind};
+use kinds::{Checked, PacedKind};
 use latency::{Alarms, LateWindows};
 use lineside::clock::SystemClock;
 use lineside::config::Config;
@@ -32,6 +32,7 @@ use lineside::plan::{Registries, build};
 use lineside::run::Run;
 use lineside_connectors::ConnectorKind;
 use lineside_connectors::file::FileKind;
+use lineside_connectors::memory::PreparedKind;
 use lineside_model::{Clock, Reason};
 use paced::Schedule;
 use serde_json::{Value, json};
@@ -83,7 +84,7 @@ fn run(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
         _ => {
             let input = arguments.input.parse()?;
             if input == Input::Mem {
-                kinds.push(leak(InMemory(data.rows(workload, usize::try_from(count)?)?)));
+                kinds.push(leak(PreparedKind(data.rows(workload, usize::try_from(count)?)?)));
             }
             let check: Box<dyn Check> = match workload {
                 Workload::W3 | Workload::W3r => Box::<Values>::default(),
