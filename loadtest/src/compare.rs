@@ -13,7 +13,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::dice::mix;
-use crate::outcome::{Outcome, Second};
+use crate::outcome::{Machine, Outcome, Second};
 use crate::report::table::{Row, Table, number, words};
 use crate::report::units::{TimeUnit, digits, fixed};
 
@@ -79,6 +79,10 @@ pub struct Measure {
 pub struct Comparison {
     /// The case.
     pub case: String,
+    /// What the case is to show, one line.
+    pub goal: String,
+    /// What they ran on; which engine it was is told of each.
+    pub machine: Machine,
     /// What A and B are, for a person.
     pub engines: [String; 2],
     /// Runs of A and B.
@@ -112,9 +116,13 @@ impl Comparison {
                 }
             }
         }
+        let (none, of_none) = (Outcome::default(), Outcome::default());
+        let (first, _) = pairs.first().copied().unwrap_or((&none, &of_none));
         let of = |side| pairs.iter().map(move |(a, b)| if side == Side::A { *a } else { *b });
         Self {
-            case: pairs.first().map(|(a, _)| a.case.clone()).unwrap_or_default(),
+            case: first.case.clone(),
+            goal: first.goal.clone(),
+            machine: Machine { engine: String::new(), ..first.machine.clone() },
             engines,
             runs: [pairs.len(); 2],
             held: [Side::A, Side::B].map(|side| of(side).filter(|outcome| outcome.held()).count()),
@@ -191,28 +199,41 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-impl fmt::Display for Comparison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: B against A, {} pairs of runs", self.case, self.runs[0])?;
-        for (name, side) in ["A", "B"].into_iter().zip(0..) {
-            writeln!(
-                f,
-                "{name}: {}; limits held in {} of {} runs",
-                self.engines[side], self.held[side], self.runs[side]
-            )?;
+impl Finding {
+    /// What B has.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Lower => "lower",
+            Self::Higher => "higher",
+            Self::WithinNoise => "within noise",
+            Self::TooFewPairs => "too few pairs to tell",
         }
+    }
+}
+
+impl Comparison {
+    /// What was compared, in one line.
+    pub(crate) fn title(&self) -> String {
+        format!("B against A, {} pairs of runs", self.runs[0])
+    }
+
+    /// What A and B are and how often each held all limits, a line for each.
+    pub(crate) fn sides(&self) -> [String; 2] {
+        [("A", 0), ("B", 1)].map(|(name, side)| {
+            let (engine, held, runs) = (&self.engines[side], self.held[side], self.runs[side]);
+            format!("{name}: {engine}; limits held in {held} of {runs} runs")
+        })
+    }
+
+    /// All measures.
+    pub(crate) fn table(&self) -> Table {
         let row = |measure: &Measure| {
             let ((a, b), unit) = measure.shown();
-            let finding = match measure.finding {
-                Finding::Lower => "lower",
-                Finding::Higher => "higher",
-                Finding::WithinNoise => "within noise",
-                Finding::TooFewPairs => "too few pairs to tell",
-            };
+            let finding = measure.finding.words();
             let [ratio, from, to] = [measure.ratio, measure.ends.0, measure.ends.1].map(|ratio| fixed(ratio, 3));
             Row::new(&measure.name, [a, b, unit.to_owned(), ratio, from, to, finding.to_owned()])
         };
-        let table = Table {
+        Table {
             title: "Measured",
             columns: vec![
                 number("A"),
@@ -224,8 +245,17 @@ impl fmt::Display for Comparison {
                 words("B is"),
             ],
             rows: self.measures.iter().map(row).collect(),
-        };
-        write!(f, "\n{}", table.text())
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.case, self.title())?;
+        for side in self.sides() {
+            writeln!(f, "{side}")?;
+        }
+        write!(f, "\n{}", self.table().text())
     }
 }
 
@@ -246,7 +276,7 @@ impl Measure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use expect_test::expect;
 
     use super::*;
@@ -275,7 +305,7 @@ mod tests {
         }
     }
 
-    fn compared(pairs: usize, factor: f64, noise: f64) -> Comparison {
+    pub(crate) fn compared(pairs: usize, factor: f64, noise: f64) -> Comparison {
         let runs = order(pairs).into_iter().enumerate();
         let runs: Vec<_> =
             runs.map(|(at, side)| (side, run(at, if side == Side::A { 1.0 } else { factor }, noise))).collect();

@@ -118,6 +118,9 @@ pub struct Limit {
     pub name: String,
     /// What is to be held, with its unit, such as `at most 10 ms`.
     pub wanted: String,
+    /// The bound itself, where it is a number: of a length of time in microseconds, of memory in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<f64>,
     /// What was found, with its unit.
     pub found: String,
     /// Whether it was held.

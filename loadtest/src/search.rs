@@ -6,11 +6,12 @@
 //!
 //! The search decides and does not run anything: [`Search::next`] names a rate, [`Search::tell`] takes what came of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::outcome::{Limit, Outcome};
+use crate::outcome::{Limit, Machine, Outcome};
 use crate::report::table::{Row, Table, number, words};
 use crate::report::units::{TimeUnit, digits, fixed};
 
@@ -54,10 +55,21 @@ pub struct Trial {
     pub verdict: Verdict,
     /// The greatest 99th percentile of what was watched, in microseconds.
     pub p99: f64,
+    /// That of each that was watched, by its name.
+    pub p99s: BTreeMap<String, P99>,
     /// Processor time of the engine, in percent of one core.
     pub cpu_percent: f64,
     /// The first limit that was missed, with what was found.
     pub missed: Option<String>,
+}
+
+/// A 99th percentile, and what it was to be at most, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct P99 {
+    /// What was found.
+    pub found: f64,
+    /// What was wanted, if anything was.
+    pub most: Option<f64>,
 }
 
 impl Trial {
@@ -85,6 +97,13 @@ impl Trial {
                 None => Verdict::Held,
             },
             p99: latencies().map(|(_, latency)| latency.p99).fold(0.0, f64::max),
+            p99s: latencies()
+                .map(|(name, latency)| {
+                    let of_this = |limit: &&Limit| limit.name == format!("{name} p99");
+                    let limit = || outcome.limits.iter().find(of_this).and_then(|limit| limit.bound);
+                    (name.clone(), P99 { found: latency.p99, most: p99_max.or_else(limit) })
+                })
+                .collect(),
             cpu_percent: outcome.timeline.iter().map(|second| second.cpu_percent).sum::<f64>() / seconds,
             missed,
         }
@@ -94,6 +113,22 @@ impl Trial {
 /// Whether a limit of this name is about a length of time, such as `alarm p99`.
 fn is_of_time(limit: &str) -> bool {
     limit.rsplit(' ').next().is_some_and(|word| ["p50", "p90", "p99", "p99.9", "p99.99", "max"].contains(&word))
+}
+
+/// A search with what it was made on: all that is told of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sought {
+    /// The case.
+    pub case: String,
+    /// What the case is to show, one line.
+    pub goal: String,
+    /// What every p99 was to be at most, in microseconds, in place of what the case says.
+    pub p99_max: Option<f64>,
+    /// What it was run on.
+    pub machine: Machine,
+    /// All runs, and the answer.
+    #[serde(flatten)]
+    pub search: Search,
 }
 
 /// A search under way, or at its end.
@@ -173,7 +208,8 @@ impl Search {
         (missed + not_sent >= CONFIRMED).then_some(if missed > 0 { Verdict::Missed } else { Verdict::NotSent })
     }
 
-    fn answer(&self) -> String {
+    /// What is known, in words.
+    pub(crate) fn answer(&self) -> String {
         let above = match self.ended {
             Some((rate, Verdict::NotSent)) => format!("; {}/s could not be sent", digits(rate)),
             Some((rate, _)) => format!("; {}/s does not hold", digits(rate)),
@@ -188,8 +224,9 @@ impl Search {
     }
 }
 
-impl fmt::Display for Search {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Search {
+    /// All runs by their rates.
+    pub(crate) fn table(&self) -> Table {
         let row = |trial: &Trial| {
             let unit = TimeUnit::of(trial.p99);
             let why = match trial.verdict {
@@ -208,12 +245,17 @@ impl fmt::Display for Search {
         let mut trials: Vec<_> = self.trials.iter().collect();
         // The sort is stable: runs of one rate stay in their order.
         trials.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-        let table = Table {
+        Table {
             title: "Rate",
             columns: vec![number("p99"), words(""), number("CPU"), words(""), words("missed")],
             rows: trials.into_iter().map(row).collect(),
-        };
-        write!(f, "{}\n\n{}", self.answer(), table.text())
+        }
+    }
+}
+
+impl fmt::Display for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n\n{}", self.answer(), self.table().text())
     }
 }
 
@@ -240,7 +282,8 @@ mod tests {
             assert!(at < 200, "a search ends");
             let verdict = run(rate, at);
             let missed = (verdict == Verdict::Missed).then(|| "alarm p99 14.1 ms".to_owned());
-            search.tell(Trial { rate, verdict, p99: rate / 10.0, cpu_percent: rate / 1e3, missed });
+            let p99s = BTreeMap::new();
+            search.tell(Trial { rate, verdict, p99: rate / 10.0, p99s, cpu_percent: rate / 1e3, missed });
         }
         search
     }
@@ -275,7 +318,7 @@ mod tests {
         while let Some(rate) = search.next() {
             let holds = (rate <= 37_500.0) != wrong_at_first(rate, search.trials());
             let verdict = if holds { Verdict::Held } else { Verdict::Missed };
-            search.tell(Trial { rate, verdict, p99: 0.0, cpu_percent: 0.0, missed: None });
+            search.tell(Trial { rate, verdict, p99: 0.0, p99s: BTreeMap::new(), cpu_percent: 0.0, missed: None });
         }
         let highest = search.highest().unwrap();
         assert!(highest <= 37_500.0 && highest * 1.051 >= 37_500.0, "{highest}");

@@ -142,6 +142,7 @@ impl Rule {
         Limit {
             name: self.looked_at.name(),
             wanted,
+            bound,
             found: found.map_or("nothing measured".to_owned(), |found| unit.show(found)),
             held: found.zip(bound).is_some_and(|(found, bound)| found <= bound),
         }

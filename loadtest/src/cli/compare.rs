@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use lineside_loadtest::compare::{Comparison, PAIRS_LEAST, Side, order};
 use lineside_loadtest::engine::Engine;
+use lineside_loadtest::report;
 use lineside_model::{Error, Result};
 
 use super::Which;
@@ -25,6 +26,9 @@ pub(super) struct Compare {
     /// Write the comparison to a file, for programs.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write it to a file as a page with plots.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 impl Compare {
@@ -49,6 +53,9 @@ impl Compare {
         let comparison = Comparison::of(named, &runs);
         if let Some(file) = self.json {
             super::write_json(&file, &comparison)?;
+        }
+        if let Some(file) = self.html {
+            super::write(&file, &report::comparison_html(&comparison))?;
         }
         super::print(&comparison.to_string());
         Ok(true)

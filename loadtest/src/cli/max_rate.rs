@@ -1,12 +1,15 @@
 //! `lineside-loadtest max-rate --p99 10ms CASE`: the highest rate at which all is held.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 use lineside_loadtest::case::RELAY;
+use lineside_loadtest::outcome::Machine;
+use lineside_loadtest::report;
 use lineside_loadtest::report::units::digits;
-use lineside_loadtest::search::{Range, Search, Trial, Verdict};
+use lineside_loadtest::search::{Range, Search, Sought, Trial, Verdict};
 use lineside_model::{Result, Span};
 
 use super::Which;
@@ -29,6 +32,9 @@ pub(super) struct MaxRate {
     /// Write all runs to a file, for programs.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write them to a file as a page with plots.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 impl MaxRate {
@@ -38,13 +44,18 @@ impl MaxRate {
         let lineside = super::engine(self.lineside)?;
         let p99_max = self.p99.map(|p99| p99.micros() as f64);
         let mut search = Search::new(Range { first: case.rate(), least: LEAST, most: MOST });
+        let mut machine = Machine::default();
         while let Some(rate) = search.next() {
             let trial = match super::run_once(&case.clone().at_rate(rate)?, &lineside) {
-                Ok(outcome) => Trial::of(&outcome, p99_max, RELAY),
+                Ok(outcome) => {
+                    let trial = Trial::of(&outcome, p99_max, RELAY);
+                    machine = outcome.machine;
+                    trial
+                }
                 // What has run before and breaks down at a higher rate does not hold that rate.
                 Err(error) if error.is_retryable() && !search.trials().is_empty() => {
                     let missed = Some(error.to_string());
-                    Trial { rate, verdict: Verdict::Missed, p99: 0.0, cpu_percent: 0.0, missed }
+                    Trial { rate, verdict: Verdict::Missed, p99: 0.0, p99s: BTreeMap::new(), cpu_percent: 0.0, missed }
                 }
                 Err(error) => return Err(error),
             };
@@ -56,10 +67,14 @@ impl MaxRate {
             writeln!(std::io::stderr(), "{}/s {how}", digits(rate)).ok();
             search.tell(trial);
         }
+        let sought = Sought { case: case.name, goal: case.goal, p99_max, machine, search };
         if let Some(file) = self.json {
-            super::write_json(&file, &search)?;
+            super::write_json(&file, &sought)?;
         }
-        super::print(&format!("{}: {search}", case.name));
-        Ok(search.highest().is_some())
+        if let Some(file) = self.html {
+            super::write(&file, &report::search_html(&sought))?;
+        }
+        super::print(&format!("{}: {}", sought.case, sought.search));
+        Ok(sought.search.highest().is_some())
     }
 }

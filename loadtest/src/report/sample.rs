@@ -54,9 +54,10 @@ pub(crate) fn outcome() -> Outcome {
         }
         timeline.push(row);
     }
-    let limit = |name: &str, wanted: &str, found: &str, held| Limit {
+    let limit = |name: &str, wanted: &str, bound, found: &str, held| Limit {
         name: name.to_owned(),
         wanted: wanted.to_owned(),
+        bound: Some(bound),
         found: found.to_owned(),
         held,
     };
@@ -91,9 +92,9 @@ pub(crate) fn outcome() -> Outcome {
         latencies: whole.iter().map(|(name, nanos)| ((*name).to_owned(), Latency::of(nanos))).collect(),
         timeline,
         limits: vec![
-            limit("alarm p99", "at most 50 ms", "35.9 ms", true),
-            limit("alarms lost", "none", "2", false),
-            limit("setpoint p99", "at most 60 ms", "36.1 ms", true),
+            limit("alarm p99", "at most 50 ms", 50e3, "35.9 ms", true),
+            limit("alarms lost", "none", 0.0, "2", false),
+            limit("setpoint p99", "at most 60 ms", 60e3, "36.1 ms", true),
         ],
         engine: serde_json::json!({ "objects": [
             { "kind": "source", "name": "telemetry", "state": "ended", "messages": 660_000, "bytes": 41_000_000, "rows_in": 0,

@@ -274,6 +274,7 @@ impl Stage {
                 outcome.limits.push(Limit {
                     name: format!("{name}, messages that are no answer"),
                     wanted: "at most 0".to_owned(),
+                    bound: Some(0.0),
                     found: books.strange().to_string(),
                     held: false,
                 });

@@ -124,6 +124,24 @@ impl Axis {
         Self::with(Scale::Logarithmic, from, to, shown, delay)
     }
 
+    /// Rates from `least` to `greatest`, with some room at both ends, doubled at equal distances.
+    pub(super) fn rates(least: f64, greatest: f64) -> Self {
+        let (least, greatest) = if least > 0.0 && greatest >= least { (least, greatest) } else { (1.0, 1.0) };
+        let (from, to) = (least / 1.25, greatest * 1.25);
+        let label = |value: f64| match value {
+            n if n >= 1e6 => format!("{} M", plain(n / 1e6)),
+            n if n >= 1e3 => format!("{} k", plain(n / 1e3)),
+            n => plain(n),
+        };
+        Self::with(Scale::Logarithmic, from, to, between(from, to), label)
+    }
+
+    /// How many times one thing is another: equally far above and below 1.
+    pub(super) fn ratios(least: f64, greatest: f64) -> Self {
+        let (from, to) = (least.clamp(1e-3, 0.98) * 0.99, greatest.clamp(1.02, 1e3) * 1.01);
+        Self::with(Scale::Logarithmic, from, to, between(from, to), plain)
+    }
+
     /// Fractions from nothing to all but one of so many.
     pub(super) fn nines(count: u64) -> Self {
         let count = count.max(10) as f64;
@@ -145,6 +163,29 @@ impl Axis {
         axis.ticks = ticks.into_iter().map(|v| Tick { at: axis.place(v), label: label(v) }).collect();
         axis
     }
+}
+
+/// Round values on a logarithmic axis: in equal steps where its ends are near each other, else 1, 2 and 5 of each power of ten, or the
+/// powers alone.
+fn between(from: f64, to: f64) -> Vec<f64> {
+    let each: &[f64] = match to / from {
+        n if n < 6.0 => {
+            let step = round_step((to - from) / 8.0);
+            let whole = |value: f64| (value / step).ceil() as u32;
+            return (whole(from)..whole(to + step * 1e-6)).map(|n| step * f64::from(n)).collect();
+        }
+        n if n < 1e4 => &[1.0, 2.0, 5.0],
+        _ => &[1.0],
+    };
+    let (first, last) = (from.log10().floor() as i32, to.log10().ceil() as i32);
+    let values = (first..=last).flat_map(|decade| each.iter().map(move |n| n * 10_f64.powi(decade)));
+    values.filter(|value| (from..=to).contains(value)).collect()
+}
+
+/// A round number with as many digits as it has.
+fn plain(number: f64) -> String {
+    let decimals = (0..3).find(|d| is_whole(number * 10_f64.powi(*d))).unwrap_or(3);
+    fixed(number, decimals as usize)
 }
 
 /// A round length of time, in full: `20 µs`, `0.5 ms` never, `500 µs`.
@@ -218,6 +259,14 @@ mod tests {
         assert_eq!(labels(&Axis::delays(0.0, 0.0)).len(), 4);
         let axis = Axis::delays(10.0, 1_000.0);
         assert!((axis.place(100.0) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn rates_and_ratios_have_round_values_between_their_ends() {
+        assert_eq!(labels(&Axis::rates(10_000.0, 80_000.0)), ["10 k", "20 k", "50 k", "100 k"]);
+        assert_eq!(labels(&Axis::rates(30_000.0, 60_000.0)), ["30 k", "40 k", "50 k", "60 k", "70 k"]);
+        assert_eq!(labels(&Axis::ratios(0.9, 1.1)), ["0.9", "0.95", "1", "1.05", "1.1"]);
+        assert!(labels(&Axis::rates(f64::INFINITY, 0.0)).contains(&"1"));
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) struct Chart {
     pub(super) x: Axis,
     pub(super) y: Axis,
     pub(super) lines: Vec<Line>,
+    pub(super) marks: Vec<Mark>,
 }
 
 /// A line.
@@ -42,6 +43,58 @@ pub(super) struct Line {
     pub(super) class: String,
     /// Its points from left to right; where there is none, it is interrupted.
     pub(super) points: Vec<Option<(f64, f64)>>,
+}
+
+/// Something that stands still, such as a limit.
+#[derive(Debug)]
+pub(super) struct Mark {
+    /// What it is; stands beside it.
+    pub(super) name: String,
+    /// The class that gives its colour.
+    pub(super) class: String,
+    /// Where it stands.
+    pub(super) at: At,
+}
+
+/// Where a mark stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum At {
+    /// From left to right, at this value of the left axis.
+    Height(f64),
+    /// From bottom to top, at this value of the lower axis.
+    Place(f64),
+    /// At this place and height; its name is not written.
+    Point(Shape, f64, f64),
+}
+
+/// What a point looks like.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    Bar,
+    Dot,
+    Cross,
+    Ring,
+}
+
+impl Shape {
+    /// Its path from the middle.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Bar => "m-8 0h16",
+            // A line of no length, which round ends show as a dot.
+            Self::Dot => "h0",
+            Self::Cross => "m-3.5 -3.5l7 7m0 -7l-7 7",
+            Self::Ring => "m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0",
+        }
+    }
+
+    fn class(self) -> &'static str {
+        match self {
+            Self::Bar => "bar",
+            Self::Dot => "line dot",
+            Self::Cross | Self::Ring => "line",
+        }
+    }
 }
 
 impl Chart {
@@ -59,6 +112,7 @@ impl Chart {
         let mut svg =
             format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n", escaped(&self.title));
         self.draw_axes(&mut svg, &area);
+        self.draw_marks(&mut svg, &area);
         for line in &self.lines {
             let (stretches, dots) = self.paths(line, &area);
             svg += &format!("<path class=\"line {}\" d=\"{stretches}\"/>\n", line.class);
@@ -88,6 +142,38 @@ impl Chart {
                 *svg += &format!("<text class=\"x\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>\n", bottom + 18.0, tick.label);
                 written = x + half + CHARACTER / 2.0;
             }
+        }
+    }
+
+    /// Marks lie below lines; their names stand at the left, one that would touch another further right.
+    fn draw_marks(&self, svg: &mut String, area: &Area) {
+        let mut written: Vec<(f64, f64)> = Vec::new();
+        for mark in &self.marks {
+            let (path, name) = match mark.at {
+                At::Height(value) => {
+                    let y = Area::y(self.y.place(value));
+                    let near = |written: &(f64, f64)| (written.1 - y).abs() < NAME_HEIGHT;
+                    let x = written.iter().filter(|one| near(one)).map(|one| one.0).fold(area.left + 5.0, f64::max);
+                    written.push((x + (mark.name.chars().count() as f64 + 1.0) * BOLD, y));
+                    // Above the line, or below it where there is no room.
+                    let above = y - 4.0 > TOP + NAME_HEIGHT / 2.0;
+                    (format!("M{:.1} {y:.1}H{:.1}", area.left, area.right), (x, if above { y - 4.0 } else { y + 13.0 }))
+                }
+                At::Place(value) => {
+                    let x = area.x(self.x.place(value));
+                    (format!("M{x:.1} {TOP:.1}V{:.1}", HEIGHT - BOTTOM), (x + 5.0, HEIGHT - BOTTOM - 7.0))
+                }
+                At::Point(shape, x, y) => {
+                    let (x, y, kind, path) =
+                        (area.x(self.x.place(x)), Area::y(self.y.place(y)), shape.class(), shape.path());
+                    *svg += &format!("<path class=\"{kind} {}\" d=\"M{x:.1} {y:.1}{path}\"/>\n", mark.class);
+                    continue;
+                }
+            };
+            let (x, y) = name;
+            *svg += &format!("<path class=\"mark {}\" d=\"{path}\"/>\n", mark.class);
+            let name = escaped(&mark.name);
+            *svg += &format!("<text class=\"name {}\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>\n", mark.class);
         }
     }
 
@@ -190,6 +276,7 @@ mod tests {
             x: Axis::seconds(4.0),
             y: Axis::amounts(2.0, ""),
             lines: vec![line],
+            marks: vec![Mark { name: "most".to_owned(), class: "limit".to_owned(), at: At::Height(2.0) }],
         };
         let svg = chart.svg();
         let path =
@@ -197,5 +284,6 @@ mod tests {
         assert_eq!((path("line s0").matches('M').count(), path("line s0").matches('L').count()), (1, 1));
         assert!(path("line dot s0").ends_with("h0"), "{svg}");
         assert!(svg.contains(">a &lt;b&gt;</text>"), "{svg}");
+        assert_eq!(path("mark limit"), format!("M{LEFT:.1} {TOP:.1}H{:.1}", WIDTH - RIGHT));
     }
 }

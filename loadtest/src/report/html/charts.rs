@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::axis::Axis;
-use super::chart::{Chart, Line};
+use super::chart::{At, Chart, Line, Mark, Shape};
 use crate::outcome::{Outcome, Second};
-use crate::report::units::span;
+use crate::report::units::{micros, span};
 
 /// Points of a line at most: there are hardly more in the width of a chart. Seconds beyond it share a point.
 const POINTS: usize = 360;
@@ -13,6 +13,13 @@ const POINTS: usize = 360;
 const COLOURS: usize = 6;
 /// How many times the lesser of sent and arrived may be in the greater, for both to be seen on one axis.
 const ONE_AXIS: f64 = 5.0;
+/// A limit that is so many times what was measured is said beside the title: drawn, it would leave no room for the rest.
+const FAR: f64 = 4.0;
+/// What an outcome has of the engine, by the words of its limits.
+const ENGINE: &str = "engine";
+/// Quantiles of which there may be limits.
+const QUANTILES: [(&str, f64); 6] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1.0)];
 
 /// All charts of an outcome that have something to show.
 pub(super) fn of(outcome: &Outcome) -> Vec<Chart> {
@@ -21,19 +28,34 @@ pub(super) fn of(outcome: &Outcome) -> Vec<Chart> {
     charts.extend(distribution(outcome));
     if !outcome.timeline.is_empty() {
         charts.extend(throughput(&time));
-        charts.push(time.one("CPU of the engine, of one core", " %", |second| second.cpu_percent, &MEAN));
-        charts.push(time.one("Memory of the engine (RSS)", "B", |second| second.rss_bytes as f64, &MOST));
-        charts.push(time.one("Open descriptors of the engine", "", |second| second.descriptors as f64, &MOST));
+        let of = |word| bound(outcome, ENGINE, word);
+        let cpu = of("cpu").map(|bound| ("mean at most", bound));
+        charts.push(time.one("CPU of the engine, of one core", " %", |second| second.cpu_percent, &MEAN, cpu));
+        let rss = of("rss").map(|bound| ("at most", bound));
+        charts.push(time.one("Memory of the engine (RSS)", "B", |second| second.rss_bytes as f64, &MOST, rss));
+        let open = of("descriptors").map(|bound| ("at most", bound));
+        charts.push(time.one("Open descriptors of the engine", "", |second| second.descriptors as f64, &MOST, open));
     }
     charts
+}
+
+/// The bound of a limit, if there is one on this.
+fn bound(outcome: &Outcome, subject: &str, word: &str) -> Option<f64> {
+    let of_this = |name: &str| name.strip_suffix(word).and_then(|rest| rest.strip_suffix(' ')) == Some(subject);
+    outcome.limits.iter().find(|limit| of_this(&limit.name)).and_then(|limit| limit.bound).filter(|b| b.is_finite())
 }
 
 /// One chart for each latency, all with the same axes, so that they compare.
 fn latencies(time: &Time<'_>, outcome: &Outcome) -> Vec<Chart> {
     let each =
         |of: fn(&Second) -> &BTreeMap<String, f64>| outcome.timeline.iter().flat_map(move |s| of(s).values().copied());
-    let least = each(|second| &second.p50).fold(f64::INFINITY, f64::min);
-    let greatest = each(|second| &second.max).fold(0.0, f64::max);
+    let drawn = |name: &str| {
+        let of = |(word, _): (&'static str, f64)| Some((word, bound(outcome, name, word)?));
+        [QUANTILES[0], QUANTILES[2], QUANTILES[5]].into_iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let bounds = || outcome.latencies.keys().flat_map(|name| drawn(name)).map(|(_, bound)| bound);
+    let least = each(|second| &second.p50).chain(bounds()).fold(f64::INFINITY, f64::min);
+    let greatest = each(|second| &second.max).chain(bounds()).fold(0.0, f64::max);
     let shown = outcome.latencies.keys().filter(|name| outcome.timeline.iter().any(|s| s.max.contains_key(*name)));
     let chart = |name: &String| {
         let line = |word: &str, class: &str, of: fn(&Second) -> &BTreeMap<String, f64>, join: fn(&[f64]) -> f64| Line {
@@ -51,6 +73,13 @@ fn latencies(time: &Time<'_>, outcome: &Outcome) -> Vec<Chart> {
                 line("p99", "p99", |second| &second.p99, most),
                 line("p50", "p50", |second| &second.p50, middle),
             ],
+            marks: (drawn(name).into_iter())
+                .map(|(word, bound)| Mark {
+                    name: format!("{word} at most {}", micros(bound)),
+                    class: "limit".to_owned(),
+                    at: At::Height(bound),
+                })
+                .collect(),
         }
     };
     shown.map(chart).collect()
@@ -60,7 +89,18 @@ fn latencies(time: &Time<'_>, outcome: &Outcome) -> Vec<Chart> {
 fn distribution(outcome: &Outcome) -> Option<Chart> {
     let measured: Vec<_> = outcome.latencies.iter().filter(|(_, l)| l.count > 0 && !l.quantiles.is_empty()).collect();
     let count = measured.iter().map(|(_, latency)| latency.count).max()?;
-    let delays = || measured.iter().flat_map(|(_, latency)| latency.quantiles.iter().map(|(_, delay)| *delay));
+    let marks = measured.iter().enumerate().flat_map(|(at, (name, latency))| {
+        let end = 1.0 - 1.0 / latency.count as f64;
+        let of = move |(word, fraction): (&str, f64)| {
+            let bound = bound(outcome, name, word)?;
+            Some(Mark { name: String::new(), class: colour(at), at: At::Point(Shape::Bar, fraction.min(end), bound) })
+        };
+        QUANTILES.into_iter().filter_map(of)
+    });
+    let marks: Vec<_> = marks.collect();
+    let bounds = marks.iter().filter_map(|mark| if let At::Point(_, _, bound) = mark.at { Some(bound) } else { None });
+    let measured_delays = measured.iter().flat_map(|(_, latency)| latency.quantiles.iter().map(|(_, delay)| *delay));
+    let delays: Vec<f64> = measured_delays.chain(bounds).collect();
     let lines = measured.iter().enumerate().map(|(at, (name, latency))| {
         // Of n, the greatest is what all but one of n are below: there a line ends.
         let end = 1.0 - 1.0 / latency.count as f64;
@@ -69,10 +109,14 @@ fn distribution(outcome: &Outcome) -> Option<Chart> {
     });
     Some(Chart {
         title: "Distribution of latency".to_owned(),
-        note: "so many were at most so late".to_owned(),
+        note: format!("so many were at most so late{}", if marks.is_empty() { "" } else { "; bars: limits" }),
         x: Axis::nines(count),
-        y: Axis::delays(delays().fold(f64::INFINITY, f64::min), delays().fold(0.0, f64::max)),
+        y: Axis::delays(
+            delays.iter().copied().fold(f64::INFINITY, f64::min),
+            delays.iter().copied().fold(0.0, f64::max),
+        ),
         lines: lines.collect(),
+        marks,
     })
 }
 
@@ -90,6 +134,7 @@ fn throughput(time: &Time<'_>) -> Vec<Chart> {
         x: time.axis(),
         y: Axis::amounts(most, ""),
         lines,
+        marks: Vec::new(),
     };
     let sent_line = line("sent", "sent", |second| second.sent);
     let arrived_line = line("arrived", "arrived", |second| second.arrived);
@@ -138,20 +183,35 @@ impl<'a> Time<'a> {
         if self.each == 1 { String::new() } else { format!("{} a point: {what}", span(self.each as f64)) }
     }
 
-    /// A chart of one line; what it comes to is said beside the title.
-    fn one(&self, title: &str, unit: &str, of: fn(&Second) -> f64, joined: &Joined) -> Chart {
+    /// A chart of one line and the limit of it; what it comes to is said beside the title.
+    fn one(
+        &self,
+        title: &str,
+        unit: &str,
+        of: fn(&Second) -> f64,
+        joined: &Joined,
+        limit: Option<(&str, f64)>,
+    ) -> Chart {
         let all: Vec<f64> = self.seconds.iter().map(of).collect();
         let points = self.points(|second| Some(of(second)), joined.join);
-        let y = Axis::amounts(points.iter().flatten().map(|(_, y)| *y).fold(0.0, f64::max), unit);
+        let greatest = points.iter().flatten().map(|(_, y)| *y).fold(0.0, f64::max);
+        let drawn = limit.filter(|(_, bound)| *bound <= FAR * greatest);
+        let y = Axis::amounts(drawn.map_or(greatest, |(_, bound)| greatest.max(bound)), unit);
         let said = joined.said.map(|(word, of)| format!("{word} {}", y.text(of(&all)))).join(", ");
-        let note =
-            [said, self.note(joined.name)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+        let allowed = |(words, bound): (&str, f64)| format!("{words} {}", y.text(bound));
+        let far = limit.filter(|_| drawn.is_none()).map(|limit| format!("limit: {}", allowed(limit)));
+        let note = [said, self.note(joined.name), far.unwrap_or_default()];
+        let note = note.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+        let mark =
+            |limit: (&str, f64)| Mark { name: allowed(limit), class: "limit".to_owned(), at: At::Height(limit.1) };
+        let marks = drawn.map(mark).into_iter().collect();
         Chart {
             title: title.to_owned(),
             note,
             x: self.axis(),
             y,
             lines: vec![Line { name: String::new(), class: "arrived".to_owned(), points }],
+            marks,
         }
     }
 }

@@ -4,12 +4,17 @@
 mod axis;
 mod chart;
 mod charts;
+mod page;
+mod ratios;
+mod search;
 
-use super::table::{Table, escaped};
+use super::table::Table;
 use super::{tables, terminal};
 use crate::outcome::Outcome;
+use page::Page;
 
-const STYLE: &str = include_str!("style.css");
+pub use ratios::comparison_html;
+pub use search::search_html;
 
 /// How to read it; stands at its foot.
 const METHOD: &str = "Messages are sent when they are due, whether or not the engine keeps up, and latency counts from when a \
@@ -18,34 +23,37 @@ const METHOD: &str = "Messages are sent when they are due, whether or not the en
 
 /// The outcome as a page.
 pub fn html(outcome: &Outcome) -> String {
-    let (held, mark) = match (outcome.limits.is_empty(), outcome.held()) {
-        (true, _) => ("", ""),
-        (false, true) => ("yes", "✓ "),
-        (false, false) => ("no", "✗ "),
-    };
     let measured: String = tables::measured(outcome).iter().map(Table::html).collect();
     let told: String = tables::told(outcome).iter().map(Table::html).collect();
     let charts: String = charts::of(outcome).iter().map(chart::Chart::html).collect();
-    let name = escaped(&outcome.case);
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{name}: {verdict}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <header><h1>{name}</h1><p class=\"verdict {held}\">{mark}{verdict}</p>\n<p>{goal}</p>\n\
-         <p class=\"facts\">{conditions}<br>{machine}</p></header>\n\
-         <main>\n<div class=\"tables\">\n{measured}</div>\n<div class=\"charts\">\n{charts}</div>\n\
-         <div class=\"tables\">\n{told}</div>\n</main>\n<footer>{METHOD}</footer>\n</body>\n</html>\n",
-        verdict = escaped(&tables::verdict(outcome)),
-        goal = escaped(&outcome.goal),
-        conditions = escaped(&terminal::conditions(outcome)),
-        machine = escaped(&terminal::machine(&outcome.machine)),
-    )
+    Page {
+        title: &outcome.case,
+        held: (!outcome.limits.is_empty()).then(|| outcome.held()),
+        verdict: &tables::verdict(outcome),
+        goal: &outcome.goal,
+        facts: &[terminal::conditions(outcome), terminal::machine(&outcome.machine)],
+        body: &format!(
+            "<div class=\"tables\">\n{measured}</div>\n<div class=\"charts\">\n{charts}</div>\n\
+             <div class=\"tables\">\n{told}</div>\n"
+        ),
+        foot: METHOD,
+    }
+    .html()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::report::sample;
+
+    /// Whether a page is whole and needs nothing else.
+    pub(super) fn check(page: &str) {
+        assert_eq!(unclosed(page), [""; 0]);
+        for outside in ["<script", "<link", "<img", "http:", "https:", "url(", "@import"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        assert!(!page.contains("NaN") && !page.contains("inf"), "every place in a chart is a number");
+    }
 
     /// The elements of a page that are open at its end, by a reader that knows only what stands alone.
     fn unclosed(page: &str) -> Vec<&str> {
@@ -65,12 +73,22 @@ mod tests {
     #[test]
     fn a_page_is_whole_and_needs_nothing_else() {
         let page = html(&sample::outcome());
-        assert_eq!(unclosed(&page), [""; 0]);
-        for outside in ["<script", "<link", "<img", "http:", "https:", "url(", "@import"] {
-            assert!(!page.contains(outside), "{outside}");
-        }
+        check(&page);
         assert_eq!(page.matches("<figure>").count(), 8);
-        assert!(!page.contains("NaN") && !page.contains("inf"), "every place in a chart is a number");
+    }
+
+    #[test]
+    fn a_limit_is_drawn_where_it_is_of_something_drawn() {
+        let page = html(&sample::outcome());
+        assert_eq!(page.matches("class=\"mark limit\"").count(), 2);
+        assert_eq!(page.matches("class=\"bar ").count(), 2);
+        assert!(page.contains(">p99 at most 50.0 ms</text>"));
+        let mut outcome = sample::outcome();
+        outcome.limits[1].name = "engine rss".to_owned();
+        outcome.limits[1].bound = Some(1e9);
+        assert!(html(&outcome).contains("limit: at most 1,000 MB"), "one far above is said");
+        outcome.limits[1].bound = Some(64e6);
+        assert!(html(&outcome).contains(">at most 64 MB</text>"));
     }
 
     #[test]
