@@ -338,7 +338,7 @@ pub(crate) fn drive(
             };
             for (number, part) in parts.into_iter().enumerate() {
                 let rows = part.filter(|rows| rows.num_rows() > 0);
-                let data = rows.map(|rows| Message::Data(Batch { rows, origin: Timestamp(0) }));
+                let data = rows.map(|rows| Message::Data(Batch { rows, origin: Timestamp(0), handed_on: 0 }));
                 for message in data.into_iter().chain(then.clone()) {
                     workers.take(number, input, message);
                 }
@@ -485,9 +485,9 @@ fn each_query_that_shares_slices_has_books_of_its_own() {
     let late = [(0, "s1".to_owned(), 50.0)];
     let watermark = Message::Watermark(Watermark::At(Timestamp(8_000_000)));
     let messages = [
-        Message::Data(Batch { rows: batch(&rows(0)[..20]), origin: Timestamp(0) }),
+        Message::Data(Batch { rows: batch(&rows(0)[..20]), origin: Timestamp(0), handed_on: 0 }),
         watermark,
-        Message::Data(Batch { rows: batch(&late), origin: Timestamp(0) }),
+        Message::Data(Batch { rows: batch(&late), origin: Timestamp(0), handed_on: 0 }),
         Message::End(Ending::Stopped),
     ];
     for message in messages {
@@ -519,7 +519,7 @@ fn rows_that_come_in_are_put_out_dropped_or_held() {
     let input = Input::Source(component.sources[0]);
     let mut worker = Worker::new(&plan, component, 0, &board);
     let mut outbox = Outbox::default();
-    let message = Message::Data(Batch { rows: batch(&rows(0)), origin: Timestamp(0) });
+    let message = Message::Data(Batch { rows: batch(&rows(0)), origin: Timestamp(0), handed_on: 0 });
     worker.take(input, message, &mut outbox).expect("it takes");
     worker.take(input, Message::End(Ending::Stopped), &mut outbox).expect("it ends");
     let report = board.report();

@@ -96,7 +96,11 @@ fn run(workers: usize, dice: &mut Dice) -> (Vec<String>, Vec<u64>) {
         };
         let rows = (0..20).map(row).collect::<Vec<_>>();
         let taker = dice.roll(workers);
-        running.take(taker, Input::Source(0), Message::Data(Batch { rows: batch(&rows), origin: Timestamp(0) }));
+        running.take(
+            taker,
+            Input::Source(0),
+            Message::Data(Batch { rows: batch(&rows), origin: Timestamp(0), handed_on: 0 }),
+        );
         let watermark = Watermark::At(Timestamp(step * 500_000 + 9_500_000));
         let then = if step == 59 { Message::End(Ending::Complete) } else { Message::Watermark(watermark) };
         (0..workers).for_each(|worker| running.take(worker, Input::Source(0), then.clone()));
@@ -158,7 +162,7 @@ fn what_is_open_is_counted_if_a_worker_that_is_waited_for_never_answers() {
     let layout = Layout::of(&plan);
     let mut running = Workers::new(&plan, &layout.components[0], &board);
     let rows = (0..20).map(|n| (n * 100_000, "s1".to_owned(), 50.0)).collect::<Vec<_>>();
-    running.take(0, Input::Source(0), Message::Data(Batch { rows: batch(&rows), origin: Timestamp(0) }));
+    running.take(0, Input::Source(0), Message::Data(Batch { rows: batch(&rows), origin: Timestamp(0), handed_on: 0 }));
     running.take(0, Input::Source(0), Message::End(Ending::Complete));
     running.hand_over(|| true);
     assert!(!running.all[0].has_ended(), "it waits for the other");

@@ -1,6 +1,7 @@
 //! What one run of a case measured: the one record that the terminal table, the JSON file and the HTML page are made of.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,15 @@ pub struct Outcome {
     pub ledgers: BTreeMap<String, Account>,
     /// How late things were, by what is measured: from when it was due, so that a stall counts for all that came in it.
     pub latencies: BTreeMap<String, Latency>,
+    /// What had to come by its deadline, by what is watched.
+    #[serde(default)]
+    pub deadlines: BTreeMap<String, Deadline>,
+    /// Where the time of a reading went inside the engine, in the order of the way; warm-up included.
+    #[serde(default)]
+    pub stages: Vec<StageTime>,
+    /// From the start of the engine's process to the first that came out of it, in microseconds.
+    #[serde(default)]
+    pub first_output: Option<f64>,
     /// What happened in each second, from the first.
     pub timeline: Vec<Second>,
     /// What was to be held, and what was found.
@@ -90,6 +100,38 @@ pub struct Latency {
     pub quantiles: Vec<(f64, f64)>,
 }
 
+/// What came of things that had to come by a deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Deadline {
+    /// How long after it was due each had to be there, in microseconds.
+    pub deadline: f64,
+    /// How many were due.
+    pub due: u64,
+    /// Those that came later, or never.
+    pub missed: u64,
+    /// The same of a million.
+    pub per_million: f64,
+}
+
+/// How long one stage of the way took, as the engine timed it, in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// The source or sink at which it was timed.
+    pub of: String,
+    /// The stage.
+    pub stage: String,
+    /// How many batches, or rows of `sensor_to_sink`.
+    pub count: u64,
+    /// The median.
+    pub p50: f64,
+    /// 99 of 100 are at most this.
+    pub p99: f64,
+    /// 999 of 1,000.
+    pub p999: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
 /// One second of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
@@ -131,6 +173,40 @@ impl Outcome {
     /// Whether everything was held that was to be held.
     pub fn held(&self) -> bool {
         self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl Deadline {
+    /// Of so many that were due, so many came too late or never.
+    pub fn of(deadline: Duration, due: u64, missed: u64) -> Self {
+        let per_million = if due == 0 { 0.0 } else { missed as f64 / due as f64 * 1e6 };
+        Self { deadline: deadline.as_nanos() as f64 / 1e3, due, missed, per_million }
+    }
+}
+
+impl StageTime {
+    /// The stages of a way, in its order, as `lineside run --json` names them.
+    pub const NAMES: [&'static str; 7] =
+        ["decode", "queue", "operators", "closing", "sink_queue", "sink", "sensor_to_sink"];
+
+    /// All that an engine's report tells of them.
+    pub fn of(report: &serde_json::Value) -> Vec<Self> {
+        let objects = || report["objects"].as_array().into_iter().flatten();
+        let told = Self::NAMES.iter().flat_map(|stage| objects().map(move |object| (object, *stage)));
+        let times = told.filter_map(|(object, stage)| {
+            let times = &object["times"][stage];
+            let number = |name: &str| times[name].as_f64();
+            Some(Self {
+                of: object["name"].as_str()?.to_owned(),
+                stage: stage.to_owned(),
+                count: times["count"].as_u64().filter(|count| *count > 0)?,
+                p50: number("p50")?,
+                p99: number("p99")?,
+                p999: number("p999")?,
+                max: number("max")?,
+            })
+        });
+        times.collect()
     }
 }
 

@@ -8,4 +8,9 @@ use crate::Timestamp;
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The present time. Never runs backwards within one process.
     fn now(&self) -> Timestamp;
+
+    /// The present time in nanoseconds since 1970: for lengths of time that microseconds do not tell apart.
+    fn nanos(&self) -> i64 {
+        self.now().micros().saturating_mul(1_000)
+    }
 }

@@ -28,6 +28,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Nanoseconds since the epoch, as far as 64 bits reach (the year 2262).
+    pub const fn nanos(self) -> i64 {
+        self.0.saturating_mul(1_000)
+    }
+
     /// The length of time from `earlier` to `self`; negative if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))

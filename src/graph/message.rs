@@ -24,6 +24,8 @@ pub struct Batch {
     pub rows: RecordBatch,
     /// When the newest reading that led to them was read from the wire.
     pub origin: Timestamp,
+    /// When they were put on this edge, in nanoseconds of the clock; 0 where nobody measures.
+    pub handed_on: i64,
 }
 
 /// How far event time has come on an edge.

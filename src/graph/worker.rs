@@ -324,7 +324,7 @@ impl Flow<'_> {
     fn hand_to(&mut self, target: Target, rows: RecordBatch) -> Result<()> {
         match target {
             Target::Sink(n) => {
-                self.out.to_sinks.push((n, Message::Data(Batch { rows, origin: self.origin })));
+                self.out.to_sinks.push((n, Message::Data(Batch { rows, origin: self.origin, handed_on: 0 })));
                 Ok(())
             }
             Target::Node(n, port) => {

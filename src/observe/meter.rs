@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hdrhistogram::Histogram;
 use lineside_model::{Reason, Span, Timestamp};
 use serde::Serialize;
 
-use super::{HeldTime, ObjectReport, Quantiles};
+use super::times::Times;
+use super::{HeldTime, ObjectReport, Stage};
 
 /// What a meter belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -66,24 +66,13 @@ pub struct Meter {
     watermark: AtomicI64,
     dropped: Vec<AtomicU64>,
     named: Mutex<BTreeMap<&'static str, u64>>,
-    times: Mutex<BTreeMap<&'static str, Histogram<u64>>>,
+    times: Mutex<Times>,
     samples: Mutex<BTreeMap<Reason, String>>,
 }
-
-/// The name of the time from a reading's arrival to the end of the write it led to.
-const SENSOR_TO_SINK: &str = "sensor_to_sink";
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A counter is as good after a panic elsewhere as before.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The longest time that is told apart from longer ones: an hour, in microseconds.
-const TIME_MOST: u64 = 3_600_000_000;
-
-fn histogram() -> Histogram<u64> {
-    // At three digits 16 KiB for what takes 2 ms at most; it grows with the longest time, to 200 KiB at an hour.
-    Histogram::new(3).expect("the precision is a constant that hdrhistogram accepts")
 }
 
 impl Meter {
@@ -166,16 +155,18 @@ impl Meter {
         self.watermark.fetch_max(watermark.0, Relaxed);
     }
 
-    /// `rows` rows took this long from the arrival of the newest reading that led to them to the end of their write.
-    pub fn sensor_to_sink(&self, span: Span, rows: usize) {
-        self.record(SENSOR_TO_SINK, span, rows as u64);
+    /// A batch was in these stages for so many nanoseconds each.
+    pub fn stages(&self, took: &[(Stage, i64)]) {
+        let mut times = locked(&self.times);
+        took.iter().for_each(|(stage, nanos)| times.stage(*stage, *nanos, 1));
     }
 
-    fn record(&self, name: &'static str, span: Span, count: u64) {
-        let micros = u64::try_from(span.micros()).unwrap_or(0);
+    /// A batch of so many rows was taken up by the sink and is written, after so many nanoseconds each.
+    pub fn written(&self, rows: usize, sink_queue: i64, sink: i64, sensor_to_sink: i64) {
         let mut times = locked(&self.times);
-        let recorded = times.entry(name).or_insert_with(histogram).record_n(micros.clamp(1, TIME_MOST), count);
-        recorded.expect("a histogram that grows has room for every time up to an hour");
+        times.stage(Stage::SinkQueue, sink_queue, 1);
+        times.stage(Stage::Sink, sink, 1);
+        times.stage(Stage::SensorToSink, sensor_to_sink, rows as u64);
     }
 
     /// A copy of the counters.
@@ -205,7 +196,7 @@ impl Meter {
                 .collect(),
             samples: locked(&self.samples).iter().map(|(reason, line)| (reason.word(), line.clone())).collect(),
             counts: locked(&self.named).iter().map(|(name, count)| (*name, *count)).collect(),
-            times: locked(&self.times).iter().map(|(name, h)| (*name, Quantiles::of(h))).collect(),
+            times: locked(&self.times).quantiles(),
         }
     }
 }
@@ -220,6 +211,6 @@ impl lineside_connectors::Meter for Meter {
     }
 
     fn time(&self, name: &'static str, span: Span) {
-        self.record(name, span, 1);
+        locked(&self.times).named(name, span.micros().saturating_mul(1_000));
     }
 }

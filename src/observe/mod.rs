@@ -5,10 +5,12 @@
 mod meter;
 mod report;
 mod time;
+mod times;
 
 pub use meter::{Kind, Meter, State};
 pub use report::{ObjectReport, Quantiles, Report};
 pub use time::{HeldTime, OpenWindow, SensorState, SensorTime};
+pub use times::Stage;
 
 use std::sync::Arc;
 

@@ -49,7 +49,7 @@ pub struct ObjectReport {
     pub samples: BTreeMap<&'static str, String>,
     /// Counts of the connector's own.
     pub counts: BTreeMap<&'static str, u64>,
-    /// Lengths of time.
+    /// Lengths of time: the [stages](super::Stage), and what the connector measures itself.
     pub times: BTreeMap<&'static str, Quantiles>,
 }
 
@@ -61,39 +61,41 @@ impl ObjectReport {
 }
 
 /// A distribution of lengths of time, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Quantiles {
     /// How many.
     pub count: u64,
     /// The median.
-    pub p50: u64,
+    pub p50: f64,
     /// 99 of 100 are at most this.
-    pub p99: u64,
+    pub p99: f64,
     /// 999 of 1,000 are at most this.
-    pub p999: u64,
+    pub p999: f64,
     /// The greatest.
-    pub max: u64,
+    pub max: f64,
 }
 
 impl Quantiles {
-    /// Of a histogram in microseconds.
-    pub fn of(histogram: &Histogram<u64>) -> Self {
+    /// Of a histogram in nanoseconds; a tenth of a microsecond is all that its reader can use.
+    pub fn of(nanos: &Histogram<u64>) -> Self {
+        let micros = |nanos: u64| (nanos as f64 / 100.0).round() / 10.0;
         Self {
-            count: histogram.len(),
-            p50: histogram.value_at_quantile(0.5),
-            p99: histogram.value_at_quantile(0.99),
-            p999: histogram.value_at_quantile(0.999),
-            max: histogram.max(),
+            count: nanos.len(),
+            p50: micros(nanos.value_at_quantile(0.5)),
+            p99: micros(nanos.value_at_quantile(0.99)),
+            p999: micros(nanos.value_at_quantile(0.999)),
+            max: micros(nanos.max()),
         }
     }
 }
 
 impl fmt::Display for Quantiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = |micros: u64| match micros {
-            0..10_000 => format!("{micros} µs"),
-            10_000..10_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
-            _ => format!("{:.1} s", micros as f64 / 1e6),
+        let part = |micros: f64| match micros {
+            short if short < 99.95 => format!("{short:.1} µs"),
+            short if short < 9_999.5 => format!("{short:.0} µs"),
+            long if long < 1e7 => format!("{:.1} ms", long / 1e3),
+            long => format!("{:.1} s", long / 1e6),
         };
         write!(f, "p50 {}, p99 {}, p99.9 {}, max {}", part(self.p50), part(self.p99), part(self.p999), part(self.max))
     }

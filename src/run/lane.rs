@@ -211,11 +211,13 @@ pub(super) fn place(
                 meter: meter(board, Kind::Sink, &plan.sinks[n].name)?,
             })
         });
+        let sources = component.sources.iter().map(|&n| Ok((n, meter(board, Kind::Source, &plan.sources[n].name)?)));
         let task = WorkerTask {
             number,
             worker,
             inbox,
             to_sinks: to_sinks.collect::<Result<_>>()?,
+            sources: sources.collect::<Result<_>>()?,
             to_gathering: (number > 0).then(|| to_workers[0].clone()),
             drain,
             clock: Arc::clone(clock),

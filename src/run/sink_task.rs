@@ -112,10 +112,10 @@ impl SinkTask {
             };
             match message {
                 Some(Message::Data(batch)) => {
-                    let rows = batch.rows.num_rows();
+                    let (rows, taken_up) = (batch.rows.num_rows(), self.clock.nanos());
                     self.meter.rows_in(rows);
                     if result.is_ok() {
-                        result = self.write(batch).await;
+                        result = self.write(batch, taken_up).await;
                         self.tell(&result);
                         if !std::mem::replace(&mut flush_waits, true) {
                             flush_at.as_mut().reset(Instant::now() + FLUSH_AFTER);
@@ -149,7 +149,7 @@ impl SinkTask {
         result.and(closed).map_err(|e| e.of(format_args!("sink \"{}\"", self.name)))
     }
 
-    async fn write(&mut self, batch: Batch) -> Result<()> {
+    async fn write(&mut self, batch: Batch, taken_up: i64) -> Result<()> {
         let count = batch.rows.num_rows();
         loop {
             if self.expire_after.is_some_and(|limit| self.clock.now().since(batch.origin) > limit) {
@@ -164,7 +164,7 @@ impl SinkTask {
             };
             match written {
                 Ok(outcome) => {
-                    self.account(&outcome, &batch);
+                    self.account(&outcome, &batch, taken_up);
                     return Ok(());
                 }
                 Err(error) => self.connect(Some(error)).await?,
@@ -172,9 +172,9 @@ impl SinkTask {
         }
     }
 
-    fn account(&mut self, outcome: &Outcome, batch: &Batch) {
-        let now = self.clock.now();
-        self.works(now);
+    fn account(&mut self, outcome: &Outcome, batch: &Batch, taken_up: i64) {
+        let now = self.clock.nanos();
+        self.works(Timestamp(now / 1_000));
         for (reason, rows, detail) in &outcome.rejected {
             self.meter.drop_rows(*reason, *rows);
             self.note(*reason, detail);
@@ -182,7 +182,8 @@ impl SinkTask {
         self.meter.rows_out(outcome.written);
         self.unflushed += outcome.written;
         if outcome.written > 0 {
-            self.meter.sensor_to_sink(now.since(batch.origin), outcome.written);
+            let (queue, sink) = (taken_up.saturating_sub(batch.handed_on), now.saturating_sub(taken_up));
+            self.meter.written(outcome.written, queue, sink, now.saturating_sub(batch.origin.nanos()));
         }
     }
 

@@ -18,7 +18,7 @@ use super::sink_task::seed;
 use super::source_time::SourceTime;
 use super::spread::Spread;
 use crate::graph::{Barrier, Batch, Ending, Message, Watermark};
-use crate::observe::{Meter, State};
+use crate::observe::{Meter, Stage, State};
 use crate::plan::bounds::SENSORS_TOLD;
 use crate::plan::{Input, Plan, quarantine};
 
@@ -278,7 +278,8 @@ impl SourceTask {
     async fn hand_on_table(&mut self, rows: RecordBatch, origin: Timestamp) -> Result<()> {
         let input = Input::Source(self.number);
         self.meter.rows_out(rows.num_rows());
-        self.wiring.workers.to_all(input, &Message::Data(Batch { rows, origin })).await;
+        let batch = Batch { rows, origin, handed_on: self.clock.nanos() };
+        self.wiring.workers.to_all(input, &Message::Data(batch)).await;
         if !std::mem::replace(&mut self.ended, true) {
             self.wiring.workers.to_all(input, &Message::End(Ending::Complete)).await;
         }
@@ -296,11 +297,15 @@ impl SourceTask {
 
     async fn hand_on_pieces(&mut self, pieces: Vec<Piece>, origin: Timestamp) -> Result<()> {
         let input = Input::Source(self.number);
+        let handed_on = self.clock.nanos();
+        if pieces.iter().any(|piece| matches!(piece, Piece::Rows(_))) {
+            self.meter.stages(&[(Stage::Decode, handed_on.saturating_sub(origin.nanos()))]);
+        }
         for piece in pieces {
             match piece {
                 Piece::Rows(rows) => {
                     self.meter.rows_out(rows.num_rows());
-                    self.wiring.workers.share_out(input, rows, origin).await?;
+                    self.wiring.workers.share_out(input, Batch { rows, origin, handed_on }).await?;
                 }
                 Piece::Watermark(at) => {
                     self.meter.set_watermark(at);
@@ -319,7 +324,7 @@ impl SourceTask {
             self.meter.drop_rows(aside.reason, aside.rows.num_rows());
             if self.reads(input) {
                 let rows = aside.quarantined(&self.quarantine, now)?;
-                self.wiring.workers.to_first(input, rows, origin).await;
+                self.wiring.workers.to_first(input, Batch { rows, origin, handed_on: now.nanos() }).await;
             }
         }
         if self.reads(input) {
@@ -351,7 +356,8 @@ impl SourceTask {
             return;
         }
         if let Some(rows) = dead {
-            self.wiring.workers.to_first(input, rows, received_at).await;
+            let batch = Batch { rows, origin: received_at, handed_on: self.clock.nanos() };
+            self.wiring.workers.to_first(input, batch).await;
         }
         self.wiring.workers.to_all(input, &Message::Watermark(Watermark::At(received_at))).await;
     }

@@ -1,7 +1,6 @@
 //! How a source reaches the workers of its component.
 
-use arrow::array::RecordBatch;
-use lineside_model::{Reason, Result, Timestamp};
+use lineside_model::{Reason, Result};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -50,21 +49,21 @@ impl Spread {
     }
 
     /// Rows of the source itself: each goes to one worker.
-    pub(super) async fn share_out(&mut self, input: Input, rows: RecordBatch, origin: Timestamp) -> Result<()> {
+    pub(super) async fn share_out(&mut self, input: Input, batch: Batch) -> Result<()> {
         match &mut self.way {
-            Way::First => self.send(0, input, Message::Data(Batch { rows, origin }), Order::Free).await,
+            Way::First => self.send(0, input, Message::Data(batch), Order::Free).await,
             Way::ByKey(exchange) => {
-                for (worker, rows) in exchange.split(&rows)?.into_iter().enumerate() {
+                for (worker, rows) in exchange.split(&batch.rows)?.into_iter().enumerate() {
                     if let Some(rows) = rows {
-                        self.send(worker, input, Message::Data(Batch { rows, origin }), Order::Free).await;
+                        self.send(worker, input, Message::Data(Batch { rows, ..batch }), Order::Free).await;
                     }
                 }
             }
             Way::InTurn(sent) => {
                 let order = Order::Batch(*sent);
                 *sent += 1;
-                let worker = self.roomiest(rows.num_rows());
-                self.send(worker, input, Message::Data(Batch { rows, origin }), order).await;
+                let worker = self.roomiest(batch.rows.num_rows());
+                self.send(worker, input, Message::Data(batch), order).await;
             }
         }
         Ok(())
@@ -79,8 +78,8 @@ impl Spread {
     }
 
     /// Rows that only the first worker takes, such as dead letters.
-    pub(super) async fn to_first(&self, input: Input, rows: RecordBatch, origin: Timestamp) {
-        self.send(0, input, Message::Data(Batch { rows, origin }), Order::Free).await;
+    pub(super) async fn to_first(&self, input: Input, batch: Batch) {
+        self.send(0, input, Message::Data(batch), Order::Free).await;
     }
 
     /// A message that every worker hears, behind all that was sent before.

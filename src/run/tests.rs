@@ -142,7 +142,7 @@ time = {{ column = "ts", {time} }}
 }
 
 fn data(rows: RecordBatch) -> Message {
-    Message::Data(Batch { rows, origin: Timestamp(0) })
+    Message::Data(Batch { rows, origin: Timestamp(0), handed_on: 0 })
 }
 
 fn batch(plan: &Plan, rows: &[Reading]) -> RecordBatch {

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 
 use super::edge::{Order, ToSink, ToWorker};
 use crate::graph::{Message, Outbox, Worker};
-use crate::observe::Meter;
+use crate::observe::{Meter, Stage};
+use crate::plan::Input;
 
 /// A worker on its lane.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct WorkerTask {
     pub(super) worker: Worker,
     pub(super) inbox: mpsc::Receiver<ToWorker>,
     pub(super) to_sinks: Vec<SinkEdge>,
+    /// The sources of the component, by their numbers in the plan: their meters tell how long their rows take.
+    pub(super) sources: Vec<(usize, Arc<Meter>)>,
     /// The worker that gathers, if that is another one.
     pub(super) to_gathering: Option<mpsc::Sender<ToWorker>>,
     /// Messages taken before the reactor has its turn.
@@ -53,22 +56,28 @@ impl WorkerTask {
                 },
                 () = sleep_until(wake, self.clock.as_ref()), if wake.is_some() => {}
             }
+            // When the message in front was done with, if nothing was waited for since.
+            let mut free = None;
             for arrived in arrived.drain(..) {
-                let order = match arrived {
+                let taken_up = free.take().unwrap_or_else(|| self.clock.nanos());
+                let (way, order) = match arrived {
                     ToWorker::Message { input, message, order } => {
+                        let way = Way::of(input, &message);
                         self.worker.take(input, message, &mut outbox)?;
-                        order
+                        (way, order)
                     }
                     ToWorker::Handover(worker, handover) => {
                         self.worker.gather(worker, handover, &mut outbox)?;
-                        Order::Free
+                        (Way::Closing, Order::Free)
                     }
                 };
+                free = self.tell(way, taken_up, &mut outbox);
                 self.hand_out(&mut outbox, order).await;
             }
             if wake.is_some() {
                 let now = self.clock.now();
                 self.worker.tick(now, &mut outbox)?;
+                self.tell(Way::Aside, now.nanos(), &mut outbox);
                 self.hand_out(&mut outbox, Order::Free).await;
             }
             // With nothing more to do it waits anyway.
@@ -77,6 +86,33 @@ impl WorkerTask {
             }
         }
         Ok(())
+    }
+
+    /// Tells how long a message took, and notes when what became of it was handed on. Gives the time if nothing is to be handed on.
+    fn tell(&self, way: Way, taken_up: i64, outbox: &mut Outbox) -> Option<i64> {
+        let rows = outbox.to_sinks.iter().any(|(_, message)| matches!(message, Message::Data(_)));
+        if !rows && !matches!(way, Way::Rows(..)) {
+            return None;
+        }
+        let now = self.clock.nanos();
+        let took = now.saturating_sub(taken_up);
+        match way {
+            Way::Rows(source, handed_on) => {
+                if let Some((_, meter)) = self.sources.iter().find(|(n, _)| *n == source) {
+                    let queue = taken_up.saturating_sub(handed_on);
+                    meter.stages(&[(Stage::Queue, queue), (Stage::Operators, took)]);
+                }
+            }
+            // A window may have rows of several sources.
+            Way::Closing => self.sources.iter().for_each(|(_, meter)| meter.stages(&[(Stage::Closing, took)])),
+            Way::Aside => {}
+        }
+        for (_, message) in &mut outbox.to_sinks {
+            if let Message::Data(batch) = message {
+                batch.handed_on = now;
+            }
+        }
+        (outbox.to_sinks.is_empty() && outbox.handed_over.is_empty()).then_some(now)
     }
 
     /// Waits where a sink is full: this is how a slow sink holds back its sources.
@@ -96,6 +132,27 @@ impl WorkerTask {
                 // If it is gone the pipeline comes to its end, and what is open is counted by nobody's windows.
                 worker.send(ToWorker::Handover(self.number, handover)).await.ok();
             }
+        }
+    }
+}
+
+/// What a worker took up.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Rows of this source that were handed on at this time.
+    Rows(usize, i64),
+    /// Something that may close windows.
+    Closing,
+    /// What is not on the way of a reading.
+    Aside,
+}
+
+impl Way {
+    fn of(input: Input, message: &Message) -> Self {
+        match (input, message) {
+            (Input::Source(source), Message::Data(batch)) => Self::Rows(source, batch.handed_on),
+            (_, Message::Data(_)) => Self::Aside,
+            (_, Message::Watermark(_) | Message::Barrier(_) | Message::End(_)) => Self::Closing,
         }
     }
 }

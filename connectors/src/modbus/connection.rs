@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::BytesMut;
-use lineside_model::{Error, Problem, Result, Span};
+use lineside_model::{Clock, Error, Problem, Result, Span, Timestamp};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -67,6 +67,9 @@ pub(crate) struct Connection {
     abandoned: VecDeque<u16>,
     late_answers: u64,
     pause: Option<Pin<Box<Sleep>>>,
+    clock: Arc<dyn Clock>,
+    /// When the latest request was handed to the socket.
+    sent_at: Timestamp,
     timeout: Span,
     spacing: Span,
 }
@@ -108,7 +111,7 @@ impl Endpoint {
     }
 
     /// Connects.
-    pub(crate) async fn connect(&self) -> Result<Connection> {
+    pub(crate) async fn connect(&self, clock: &Arc<dyn Clock>) -> Result<Connection> {
         let failed = |error: io::Error| Error::external(format!("could not connect to {self}")).caused_by(error);
         let connect = async {
             let socket = TcpStream::connect((self.host.as_str(), self.port)).await?;
@@ -135,6 +138,8 @@ impl Endpoint {
             abandoned: VecDeque::new(),
             late_answers: 0,
             pause: None,
+            clock: Arc::clone(clock),
+            sent_at: Timestamp::MIN,
             timeout: self.timeout,
             spacing: self.spacing,
         })
@@ -190,7 +195,13 @@ impl Connection {
             };
             let deadline = pending.deadline.get_or_insert_with(|| Box::pin(sleep(self.timeout.to_std())));
             let arrived = {
-                let mut transfer = pin!(transfer(&mut self.wire, &mut self.output, &mut self.input));
+                let Self { wire, output, input, clock, sent_at, .. } = self;
+                let mut transfer = pin!(async {
+                    if send(wire, output).await? {
+                        *sent_at = clock.now();
+                    }
+                    receive(wire, input).await
+                });
                 // The wire first: an answer that is here counts, however late we look.
                 poll_fn(|cx| match transfer.as_mut().poll(cx) {
                     Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -203,6 +214,11 @@ impl Connection {
                 None => return Err(self.give_up()),
             }
         }
+    }
+
+    /// When the latest request was handed to the socket whole.
+    pub(crate) fn sent_at(&self) -> Timestamp {
+        self.sent_at
     }
 
     /// How many answers came after their request had timed out, since the last call.
@@ -254,16 +270,22 @@ impl Connection {
     }
 }
 
-/// Sends what there is to send, then reads what has arrived. Cancel-safe: what was sent or read is in the buffers.
-async fn transfer(wire: &mut Box<dyn Wire>, output: &mut BytesMut, input: &mut BytesMut) -> io::Result<()> {
-    if !output.is_empty() {
-        while !output.is_empty() {
-            if wire.write_buf(output).await? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-        }
-        wire.flush().await?;
+/// Sends what there is to send; whether there was anything. Cancel-safe: what was not sent is in the buffer.
+async fn send(wire: &mut Box<dyn Wire>, output: &mut BytesMut) -> io::Result<bool> {
+    if output.is_empty() {
+        return Ok(false);
     }
+    while !output.is_empty() {
+        if wire.write_buf(output).await? == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+    }
+    wire.flush().await?;
+    Ok(true)
+}
+
+/// Reads what has arrived. Cancel-safe: it is in the buffer.
+async fn receive(wire: &mut Box<dyn Wire>, input: &mut BytesMut) -> io::Result<()> {
     input.reserve(512);
     match wire.read_buf(input).await? {
         0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other end closed it")),

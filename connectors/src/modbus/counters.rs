@@ -20,6 +20,9 @@ pub(crate) const SPLITS: &str = "splits";
 pub(crate) const NOT_FINITE: &str = "not_finite";
 /// How late a poll was started, as a histogram.
 pub(crate) const POLL_LATENESS: &str = "poll_lateness";
+/// From a response to the request that it led to: the newest reading behind a setpoint was decoded -> the first write request of
+/// its batch was handed to the socket, as a histogram. The engine's own share of a control loop.
+pub(crate) const RESPONSE_TO_WRITE: &str = "response_to_write";
 /// Writes left out because the register held the value already, after an interrupted write.
 pub(crate) const ALREADY_WRITTEN: &str = "already_written";
 

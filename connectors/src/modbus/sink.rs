@@ -44,6 +44,8 @@ pub(crate) struct ModbusSink {
     connection: Option<Connection>,
     /// Writes of a batch that did not end, which may or may not have been carried out.
     doubtful: Vec<Write>,
+    /// The newest reading behind the batch, until its first request is out.
+    led_by: Option<Timestamp>,
 }
 
 /// What became of a write.
@@ -66,6 +68,7 @@ impl ModbusSink {
             context,
             connection: None,
             doubtful: Vec::new(),
+            led_by: None,
         }
     }
 
@@ -76,6 +79,11 @@ impl ModbusSink {
         connection.send(unit, request);
         self.context.meter.add(counters::REQUESTS, 1);
         let answer = connection.answer().await;
+        if let Some(origin) = self.led_by.take()
+            && connection.sent_at() >= origin
+        {
+            self.context.meter.time(counters::RESPONSE_TO_WRITE, connection.sent_at().since(origin));
+        }
         let late_answers = connection.take_late_answers();
         if late_answers > 0 {
             self.context.meter.add(counters::LATE_ANSWERS, late_answers);
@@ -215,12 +223,14 @@ impl ModbusSink {
 #[async_trait(?Send)]
 impl Sink for ModbusSink {
     async fn open(&mut self) -> Result<()> {
-        self.connection = Some(self.endpoint.connect().await?);
+        self.connection = Some(self.endpoint.connect(&self.context.clock).await?);
         Ok(())
     }
 
-    async fn write(&mut self, rows: &RecordBatch, _origin: Timestamp) -> Result<Outcome> {
+    async fn write(&mut self, rows: &RecordBatch, origin: Timestamp) -> Result<Outcome> {
         let Decided { writes, mut rejected } = decide(&self.tags, &self.by_name, rows)?;
+        // A batch that is written once more says nothing of the way here.
+        self.led_by = self.doubtful.is_empty().then_some(origin);
         match self.carry_out_all(writes, &mut rejected).await {
             Ok(written) => {
                 self.doubtful.clear();

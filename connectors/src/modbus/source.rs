@@ -240,7 +240,7 @@ fn pulled(schema: &SchemaRef, columns: Vec<ArrayRef>, newest: Option<Timestamp>)
 #[async_trait(?Send)]
 impl Source for ModbusSource {
     async fn open(&mut self, _from: Option<Position>) -> Result<()> {
-        self.connection = Some(self.endpoint.connect().await?);
+        self.connection = Some(self.endpoint.connect(&self.context.clock).await?);
         self.silence = 0;
         self.failed = None;
         for class in &mut self.classes {

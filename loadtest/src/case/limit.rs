@@ -4,6 +4,9 @@
 //! | --- | --- | --- |
 //! | a watch, or `relay` | `p50`, `p90`, `p99`, `p99.9`, `p99.99`, `max` | a duration, or `1.3 times relay p50` |
 //! | a watch, or `WATCH readings` | `lost`, `dropped`, `duplicates`, `reordered` | a number |
+//! | a watch with a deadline | `missed` | of all that were due: `100 per million` |
+//! | `engine STAGE` | `p50`, `p99`, `p99.9`, `max` | a duration; what the engine times itself, at the source or sink where it is greatest |
+//! | `engine` | `start` | a duration: from the start of its process to the first setpoint at the PLC |
 //! | `engine` | `cpu` | percent of one core, over the whole run: `50%` |
 //! | `engine` | `rss`, `rss growth` | `64MB`; growth: within an hour, by a straight line through all seconds |
 //! | `engine` | `descriptors`, `descriptors growth` | a number: the most in any second, and by the same line |
@@ -14,7 +17,7 @@ use lineside_model::options::did_you_mean;
 use lineside_model::{Error, Result, Span};
 
 use crate::outcome::{Account, Latency, Limit, Outcome, Second};
-use crate::report::units::fixed;
+use crate::report::units::{digits, fixed};
 
 /// Between what is looked at and its bound.
 const AT_MOST: &str = " at most ";
@@ -48,6 +51,8 @@ enum What {
     Dropped,
     Duplicates,
     Reordered,
+    Missed,
+    Start,
     Cpu,
     Rss,
     RssGrowth,
@@ -69,9 +74,10 @@ enum Unit {
     Count,
     Percent,
     Bytes,
+    PerMillion,
 }
 
-const WORDS: [(&str, What, Unit); 15] = [
+const WORDS: [(&str, What, Unit); 17] = [
     ("p50", What::P50, Unit::Micros),
     ("p90", What::P90, Unit::Micros),
     ("p99", What::P99, Unit::Micros),
@@ -82,6 +88,8 @@ const WORDS: [(&str, What, Unit); 15] = [
     ("dropped", What::Dropped, Unit::Count),
     ("duplicates", What::Duplicates, Unit::Count),
     ("reordered", What::Reordered, Unit::Count),
+    ("missed", What::Missed, Unit::PerMillion),
+    ("start", What::Start, Unit::Micros),
     ("cpu", What::Cpu, Unit::Percent),
     ("rss growth", What::RssGrowth, Unit::Bytes),
     ("descriptors growth", What::DescriptorsGrowth, Unit::Count),
@@ -127,6 +135,13 @@ impl Rule {
         Ok(Self { looked_at, bound })
     }
 
+    /// The watch whose deadline it is about, if it is.
+    pub(super) fn needs_deadline(&self) -> Option<&str> {
+        let other = if let Bound::Times(_, other) = &self.bound { Some(other) } else { None };
+        let asks = [Some(&self.looked_at), other].into_iter().flatten().find(|asks| asks.what == What::Missed);
+        asks.map(|asks| asks.subject.as_str())
+    }
+
     /// Whether a run held it.
     pub fn judge(&self, outcome: &Outcome) -> Limit {
         let unit = self.looked_at.what.unit();
@@ -158,8 +173,14 @@ impl Quantity {
             return Err(Error::user(format!("\"{last}\" is nothing that is measured"))
                 .hint(did_you_mean(last, WORDS.iter().map(|(word, ..)| *word))));
         };
-        let of_the_engine =
-            matches!(what, What::Cpu | What::Rss | What::RssGrowth | What::Descriptors | What::DescriptorsGrowth);
+        let timed = matches!(what, What::P50 | What::P99 | What::P999 | What::Max);
+        if timed && stage_of(subject).is_some() {
+            return Ok(Self { subject: subject.to_owned(), what });
+        }
+        let of_the_engine = matches!(
+            what,
+            What::Cpu | What::Rss | What::RssGrowth | What::Descriptors | What::DescriptorsGrowth | What::Start
+        );
         if of_the_engine != (subject == ENGINE) {
             let whose = if of_the_engine { "of the engine only" } else { "of a watch, not of the engine" };
             return Err(Error::user(format!("\"{}\" is {whose}", what.word())));
@@ -176,6 +197,9 @@ impl Quantity {
     }
 
     fn found(&self, outcome: &Outcome) -> Option<f64> {
+        if let Some(stage) = stage_of(&self.subject) {
+            return timed_by_the_engine(outcome, stage, self.what);
+        }
         let latency = |of: fn(&Latency) -> f64| {
             let latency = outcome.latencies.get(&self.subject).filter(|latency| latency.count > 0);
             latency.map(of)
@@ -193,6 +217,8 @@ impl Quantity {
             What::Dropped => account(|books| books.dropped.values().sum()),
             What::Duplicates => account(|books| books.duplicates),
             What::Reordered => account(|books| books.reordered),
+            What::Missed => outcome.deadlines.get(&self.subject).filter(|met| met.due > 0).map(|met| met.per_million),
+            What::Start => outcome.first_output,
             What::Cpu if seconds.is_empty() => None,
             What::Cpu => Some(seconds.iter().map(|second| second.cpu_percent).sum::<f64>() / seconds.len() as f64),
             What::Rss => seconds.iter().map(|second| second.rss_bytes as f64).reduce(f64::max),
@@ -201,6 +227,26 @@ impl Quantity {
             What::DescriptorsGrowth => growth_in_an_hour(seconds, |second| second.descriptors as f64),
         }
     }
+}
+
+/// What the engine times itself, of a subject such as `engine response_to_write`.
+fn stage_of(subject: &str) -> Option<&str> {
+    subject.strip_prefix(ENGINE)?.strip_prefix(' ').map(str::trim).filter(|stage| !stage.is_empty())
+}
+
+/// Where several sources or sinks tell of it, the greatest.
+fn timed_by_the_engine(outcome: &Outcome, stage: &str, what: What) -> Option<f64> {
+    let word = match what {
+        What::P50 => "p50",
+        What::P99 => "p99",
+        What::P999 => "p999",
+        What::Max => "max",
+        _ => return None,
+    };
+    let objects = outcome.engine["objects"].as_array().into_iter().flatten();
+    let times = objects.map(|object| &object["times"][stage]);
+    let times = times.filter(|times| times["count"].as_u64().is_some_and(|count| count > 0));
+    times.filter_map(|times| times[word].as_f64()).reduce(f64::max)
 }
 
 /// How much something grows in an hour, by the straight line that fits all seconds best.
@@ -229,6 +275,10 @@ impl Unit {
                 Ok(span.micros() as f64)
             }
             Self::Count => number(text).ok_or_else(|| wrong("a number such as 0")),
+            Self::PerMillion => {
+                let number = text.strip_suffix("per million").and_then(number);
+                number.ok_or_else(|| wrong("a share such as \"100 per million\""))
+            }
             Self::Percent => text.strip_suffix('%').and_then(number).ok_or_else(|| wrong("a share such as 50%")),
             Self::Bytes => {
                 let (digits, factor) = [("kB", 1e3), ("MB", 1e6), ("GB", 1e9)]
@@ -242,11 +292,14 @@ impl Unit {
 
     fn show(self, value: f64) -> String {
         match self {
+            // The engine's own stages take a few microseconds.
+            Self::Micros if value < 99.95 && value.fract() != 0.0 => format!("{value:.1} µs"),
             Self::Micros if value < 1e4 => format!("{} µs", fixed(value, 0)),
             Self::Micros if value < 1e7 => format!("{:.1} ms", value / 1e3),
             Self::Micros => format!("{:.1} s", value / 1e6),
             Self::Count if value.fract() == 0.0 => fixed(value, 0),
             Self::Count => format!("{value:.2}"),
+            Self::PerMillion => format!("{} per million", digits(value)),
             Self::Percent => format!("{value:.1} %"),
             Self::Bytes => format!("{:.1} MB", value / 1e6),
         }
@@ -258,6 +311,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::outcome::Deadline;
 
     fn outcome() -> Outcome {
         let latency = |p50, p99| Latency { count: 100, p50, p99, ..Latency::default() };
@@ -269,6 +323,17 @@ mod tests {
             ]),
             ledgers: BTreeMap::from([("alarm".to_owned(), Account { lost: 3, ..Account::default() })]),
             timeline: (0..10).map(second).collect(),
+            deadlines: BTreeMap::from([(
+                "alarm".to_owned(),
+                Deadline { due: 50_000, per_million: 40.0, ..Deadline::default() },
+            )]),
+            first_output: Some(143_000.0),
+            engine: serde_json::json!({"objects": [
+                {"name": "plc"},
+                {"name": "heaters", "times": {"response_to_write": {"count": 900, "p50": 11.4, "p99": 48.0}}},
+                {"name": "valves", "times": {"response_to_write": {"count": 900, "p50": 12.5, "p99": 31.0}}},
+                {"name": "others", "times": {"response_to_write": {"count": 0, "p50": 99.0, "p99": 99.0}}},
+            ]}),
             ..Outcome::default()
         }
     }
@@ -304,6 +369,22 @@ mod tests {
             judge("alarm p99 at most 2 times relay p99"),
             told("at most 2 times relay p99 = 480 µs", "500 µs", false)
         );
+    }
+
+    #[test]
+    fn what_the_engine_times_itself_is_held_where_it_is_greatest() {
+        let held = told("at most 15 µs", "12.5 µs", true);
+        assert_eq!(judge("engine response_to_write p50 at most 15us"), held);
+        assert_eq!(judge("engine response_to_write p99 at most 40us"), told("at most 40 µs", "48 µs", false));
+        let nothing = told("at most 5 µs", "nothing measured", false);
+        assert_eq!(judge("engine decode p50 at most 5us"), nothing);
+    }
+
+    #[test]
+    fn deadlines_and_the_start_have_limits() {
+        let held = told("at most 100 per million", "40.0 per million", true);
+        assert_eq!(judge("alarm missed at most 100 per million"), held);
+        assert_eq!(judge("engine start at most 300ms"), told("at most 300.0 ms", "143.0 ms", true));
     }
 
     #[test]

@@ -108,6 +108,8 @@ pub struct Watch {
     pub expect: Expect,
     /// The sources and steps of the pipeline on its way: what they say they left out is not lost. Default: all.
     pub through: Option<Vec<String>>,
+    /// How long after it was due an answer is still in time.
+    pub deadline: Option<Span>,
 }
 
 /// The simulated ovens. What they see of setpoints is watched under the name `write`.
@@ -118,16 +120,23 @@ pub struct Ovens {
     pub time_scale: f64,
     /// A heater falls to 0 % if its power is not written again within this time. Default: never.
     pub watchdog: Option<Span>,
+    /// How often the pipeline polls and answers each temperature. Then setpoints are watched from when their poll was due as well,
+    /// under the name `write from due`.
+    pub poll: Option<Span>,
+    /// How long after its poll was due a setpoint is still in time. Default: until the next poll is due.
+    pub deadline: Option<Span>,
 }
 
 impl Ovens {
     /// What its setpoints are watched as.
     pub const WATCH: &'static str = "write";
+    /// The same from when its poll was due.
+    pub const FROM_DUE: &'static str = "write from due";
 }
 
 impl Default for Ovens {
     fn default() -> Self {
-        Self { time_scale: 8.0, watchdog: None }
+        Self { time_scale: 8.0, watchdog: None, poll: None, deadline: None }
     }
 }
 
@@ -230,6 +239,9 @@ impl Case {
         if storm.is_some_and(|storm| storm.every <= Span::ZERO) {
             return Err(wrong("option \"storm.every\" expects a duration above 0".to_owned()));
         }
+        if plant.is_some_and(|plant| plant.poll.is_some_and(|poll| poll <= Span::ZERO)) {
+            return Err(wrong("option \"plant.poll\" expects a duration above 0".to_owned()));
+        }
         for (name, feed) in &feed {
             feed.messages.check().map_err(|error| error.of(format_args!("{}: feed \"{name}\"", file.display())))?;
         }
@@ -240,12 +252,23 @@ impl Case {
         let mut known = watch.keys().cloned().collect::<Vec<_>>();
         known.extend(watch.keys().map(|name| format!("{name} {READINGS}")));
         known.extend(plant.map(|_| Ovens::WATCH.to_owned()));
+        known.extend(plant.and_then(|plant| plant.poll).map(|_| Ovens::FROM_DUE.to_owned()));
         known.extend(fleet.map(|_| Hall::WATCH.to_owned()));
         known.extend(relay.as_ref().map(|_| RELAY.to_owned()));
         let limits = limits.iter().map(|limit| {
             Rule::parse(limit.get_ref(), &known).map_err(|error| error.of(place(&file, &text, limit.span().start)))
         });
         let limits = limits.collect::<Result<Vec<_>>>()?;
+        for name in limits.iter().filter_map(Rule::needs_deadline) {
+            let has = match watch.get(name) {
+                Some(watch) => watch.deadline.is_some(),
+                None => name == Ovens::FROM_DUE,
+            };
+            if !has {
+                return Err(wrong(format!("\"{name} missed\" has a limit, and \"{name}\" no deadline"))
+                    .hint("write deadline = \"10ms\" under what is watched, or poll under [plant]"));
+            }
+        }
         let pipeline = folder.join(PIPELINE);
         let mqtt_sources = mqtt_sources(&read_toml::<toml::Table>(&pipeline)?.1);
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();

@@ -80,6 +80,13 @@ impl Lateness {
         Latency::of(&self.whole)
     }
 
+    /// How many there are, and how many of them were later than this, to 0.1 % of it.
+    pub fn later_than(&self, deadline: Duration) -> (u64, u64) {
+        let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX).min(NANOS_MAX);
+        let all = self.whole.len();
+        (all, all.saturating_sub(self.whole.count_between(0, nanos)))
+    }
+
     /// One second of it; `None` if nothing came of what was due in it.
     pub fn second(&self, second: usize) -> Option<InSecond> {
         let found = match second.checked_sub(self.closed.len()) {
@@ -117,6 +124,16 @@ mod tests {
         assert_eq!(lateness.second(1), None);
         assert_eq!(lateness.second(4).expect("one came").count, 1);
         assert_eq!(lateness.latency().count, 3);
+    }
+
+    #[test]
+    fn what_is_later_than_a_deadline_is_counted() {
+        let mut lateness = Lateness::default();
+        for millis in [1, 9, 10, 12, 400] {
+            lateness.record(MS, millis * MS);
+        }
+        assert_eq!(lateness.later_than(10 * MS), (5, 2));
+        assert_eq!(lateness.later_than(Duration::MAX), (5, 0));
     }
 
     #[test]

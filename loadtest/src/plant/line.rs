@@ -21,6 +21,7 @@
 //! of many registers is all or nothing.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use lineside_model::Timestamp;
@@ -28,7 +29,7 @@ use tokio_modbus::ExceptionCode;
 
 use super::oven::{OVENS, Oven, Thermocouple};
 use super::script::{Script, Trouble};
-use super::{OvenState, Write};
+use super::{Answered, OvenState, Write};
 
 const BLOCK: u16 = 100;
 const BLOCK_LEN: u16 = 30;
@@ -41,6 +42,8 @@ const GUARD: u16 = 20;
 const TOO_HOT: f64 = 350.0;
 /// So many of the latest writes are kept.
 pub(crate) const WRITES_KEPT: usize = 4096;
+/// So many of the latest pairs of reading and answer are kept: those of three ovens ten times a second over two hours.
+pub(crate) const ANSWERED_KEPT: usize = 1 << 18;
 /// The longest reaction that the histogram tells apart, µs.
 const REACTION_US_MAX: u64 = 60_000_000;
 
@@ -54,6 +57,7 @@ pub(crate) struct Line {
     pub(crate) writes: VecDeque<Write>,
     pub(crate) write_count: u64,
     pub(crate) reaction: Histogram<u64>,
+    pub(crate) answered: VecDeque<Answered>,
 }
 
 /// A checked write to one cell.
@@ -74,6 +78,7 @@ impl Line {
             write_count: 0,
             reaction: Histogram::new_with_max(REACTION_US_MAX, 3)
                 .expect("1 minute in µs with 3 digits is a valid range"),
+            answered: VecDeque::new(),
         }
     }
 
@@ -161,6 +166,11 @@ impl Line {
         self.ovens[oven].command(power);
         if let Some(read_at_s) = self.read_at_s[oven].take() {
             self.reaction.saturating_record(((self.now_s - read_at_s) * 1e6) as u64);
+            if self.answered.len() == ANSWERED_KEPT {
+                self.answered.pop_front();
+            }
+            let (read, written) = (Duration::from_secs_f64(read_at_s), Duration::from_secs_f64(self.now_s));
+            self.answered.push_back(Answered { oven, read, written });
         }
         self.write_count += 1;
         if self.writes.len() == WRITES_KEPT {

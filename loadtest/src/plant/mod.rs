@@ -15,6 +15,7 @@ mod server;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use lineside_model::{Error, Result, Span, Timestamp};
@@ -81,6 +82,17 @@ pub struct Write {
     pub power: f64,
 }
 
+/// A temperature that was read, and the heater command that followed; both so long after the start of the plant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The oven, counted from 0.
+    pub oven: usize,
+    /// When it was read.
+    pub read: Duration,
+    /// When the command was there.
+    pub written: Duration,
+}
+
 /// A running plant; dropping it stops it and closes its connections.
 #[derive(Debug)]
 pub struct Plant {
@@ -138,6 +150,16 @@ impl Plant {
     /// The latest heater commands, oldest first; at most 4,096.
     pub fn writes(&self) -> Vec<Write> {
         self.running.line().writes.iter().copied().collect()
+    }
+
+    /// When the plant was started.
+    pub fn started(&self) -> Instant {
+        self.running.started()
+    }
+
+    /// The latest readings that were answered, in the order of the answers; at most 262,144.
+    pub fn answered(&self) -> Vec<Answered> {
+        self.running.line().answered.iter().copied().collect()
     }
 
     /// Time from the last reading of an oven's temperature to the command that followed, in µs: sensor to write as the

@@ -29,6 +29,11 @@ impl Running {
         Self { line: Mutex::new(line), started: clock::monotonic() }
     }
 
+    /// Since when it runs.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// The line as it stands now.
     pub(crate) fn line(&self) -> MutexGuard<'_, Line> {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);

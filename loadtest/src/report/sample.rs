@@ -1,11 +1,12 @@
 //! An outcome made up for tests: a closed loop with a stall in its fourteenth second, and messages that were lost in it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use crate::dice::{mix, unit};
-use crate::outcome::{Account, Latency, Limit, Machine, Outcome, Second};
+use crate::outcome::{Account, Deadline, Latency, Limit, Machine, Outcome, Second, StageTime};
 
 /// A number between 0 and 1 that looks random and is the same in every run.
 fn noise(at: u64) -> f64 {
@@ -61,6 +62,16 @@ pub(crate) fn outcome() -> Outcome {
         found: found.to_owned(),
         held,
     };
+    let engine = serde_json::json!({ "objects": [
+        { "kind": "source", "name": "telemetry", "state": "ended", "messages": 660_000, "bytes": 41_000_000, "rows_in": 0,
+          "rows_out": 659_999, "open_rows": 0, "reconnects": 0, "dropped": { "undecodable": 1 },
+          "times": { "decode": { "count": 61_203, "p50": 4.2, "p99": 31, "p999": 90, "max": 412 } } },
+        { "kind": "operator", "name": "loop", "rows_in": 1_800, "rows_out": 1_800, "open_rows": 0, "dropped": {} },
+        { "kind": "operator", "name": "alarms", "rows_in": 659_999, "rows_out": 59_994, "open_rows": 40, "dropped": { "late": 3 } },
+        { "kind": "sink", "name": "plc", "rows_in": 1_800, "rows_out": 1_800, "dropped": {},
+          "times": { "response_to_write": { "count": 1_800, "p50": 11.2, "p99": 48.5, "p999": 204, "max": 1_311 },
+                     "sink": { "count": 1_800, "p50": 128, "p99": 261, "p999": 1_204, "max": 14_311 } } },
+    ] });
     Outcome {
         case: "closed-loop".to_owned(),
         goal: "Control keeps its deadline while telemetry comes in bursts".to_owned(),
@@ -96,14 +107,9 @@ pub(crate) fn outcome() -> Outcome {
             limit("alarms lost", "none", 0.0, "2", false),
             limit("setpoint p99", "at most 60 ms", 60e3, "36.1 ms", true),
         ],
-        engine: serde_json::json!({ "objects": [
-            { "kind": "source", "name": "telemetry", "state": "ended", "messages": 660_000, "bytes": 41_000_000, "rows_in": 0,
-              "rows_out": 659_999, "open_rows": 0, "reconnects": 0, "dropped": { "undecodable": 1 },
-              "times": { "decode": { "count": 61_203, "p50": 4, "p99": 31, "p999": 90, "max": 412 } } },
-            { "kind": "operator", "name": "loop", "rows_in": 1_800, "rows_out": 1_800, "open_rows": 0, "dropped": {} },
-            { "kind": "operator", "name": "alarms", "rows_in": 659_999, "rows_out": 59_994, "open_rows": 40, "dropped": { "late": 3 } },
-            { "kind": "sink", "name": "plc", "rows_in": 1_800, "rows_out": 1_800, "dropped": {},
-              "times": { "write": { "count": 1_800, "p50": 28, "p99": 61, "p999": 1_204, "max": 14_311 } } },
-        ] }),
+        deadlines: BTreeMap::from([("setpoint".to_owned(), Deadline::of(Duration::from_millis(100), 1_800, 3))]),
+        stages: StageTime::of(&engine),
+        first_output: Some(143_200.0),
+        engine,
     }
 }

@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::table::{Row, Table, number, words};
-use super::units::{TimeUnit, count, fixed, megabytes};
-use crate::outcome::{Outcome, Second};
+use super::units::{TimeUnit, count, digits, fixed, megabytes, micros};
+use crate::outcome::{Outcome, Second, StageTime};
 
 /// What was measured from without.
-pub(super) fn measured(outcome: &Outcome) -> [Table; 4] {
-    [limits(outcome), latencies(outcome), ledgers(outcome), process(&outcome.timeline)]
+pub(super) fn measured(outcome: &Outcome) -> [Table; 5] {
+    [limits(outcome), latencies(outcome), deadlines(outcome), ledgers(outcome), process(&outcome.timeline)]
 }
 
 /// What the engine tells of itself.
-pub(super) fn told(outcome: &Outcome) -> [Table; 2] {
+pub(super) fn told(outcome: &Outcome) -> [Table; 3] {
     let counters = Counters::of(&outcome.engine);
-    [objects(&counters), times(&counters)]
+    [stages(outcome), objects(&counters), times(&counters)]
 }
 
 /// Whether all was held, in words.
@@ -57,6 +57,35 @@ fn latencies(outcome: &Outcome) -> Table {
     Table {
         title: "Latency, from when it was due",
         columns: ["p50", "p90", "p99", "p99.9", "p99.99", "max"]
+            .map(number)
+            .into_iter()
+            .chain([words(""), number("measured")])
+            .collect(),
+        rows: rows.collect(),
+    }
+}
+
+fn deadlines(outcome: &Outcome) -> Table {
+    let rows = outcome.deadlines.iter().map(|(name, met)| {
+        Row::new(name, [micros(met.deadline), count(met.due), count(met.missed), digits(met.per_million)])
+    });
+    Table {
+        title: "Deadline, from when it was due",
+        columns: ["within", "due", "missed", "per million"].map(number).to_vec(),
+        rows: rows.collect(),
+    }
+}
+
+/// Where the time of a reading goes, one table for the whole way: sources in front, sinks behind.
+fn stages(outcome: &Outcome) -> Table {
+    let rows = outcome.stages.iter().map(|stage| {
+        let times = [stage.p50, stage.p99, stage.p999, stage.max].map(digits);
+        let name = format!("{} {}", stage.of, stage.stage);
+        Row::new(name, times.into_iter().chain(["µs".to_owned(), count(stage.count)]))
+    });
+    Table {
+        title: "Where the time goes in the engine",
+        columns: ["p50", "p99", "p99.9", "max"]
             .map(number)
             .into_iter()
             .chain([words(""), number("measured")])
@@ -147,9 +176,11 @@ fn objects(counters: &Counters) -> Table {
 fn times(counters: &Counters) -> Table {
     let measured =
         counters.objects.iter().flat_map(|object| object.times.iter().map(move |(of, time)| (object, of, time)));
-    let rows = measured.filter(|(.., time)| time.count > 0).map(|(object, of, time)| {
+    let own = |of: &str| !StageTime::NAMES.contains(&of);
+    let rows = measured.filter(|(_, of, time)| time.count > 0 && own(of)).map(|(object, of, time)| {
         let unit = TimeUnit::of(time.p50);
-        let texts = [time.p50, time.p99, time.p999, time.max].map(|t| unit.text(t));
+        let text = |t| if unit.name == "µs" { digits(t) } else { unit.text(t) };
+        let texts = [time.p50, time.p99, time.p999, time.max].map(text);
         Row::new(format!("{} {of}", object.name), texts.into_iter().chain([unit.name.to_owned(), count(time.count)]))
     });
     Table {

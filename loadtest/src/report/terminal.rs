@@ -26,6 +26,9 @@ pub(super) fn conditions(outcome: &Outcome) -> String {
         parts.push(format!("{} messages/s", digits(outcome.rate)));
     }
     parts.push(format!("seed {}", outcome.seed));
+    if let Some(took) = outcome.first_output {
+        parts.push(format!("first output {} after its start", units::micros(took)));
+    }
     if !outcome.started.is_empty() {
         parts.push(format!("started {}", outcome.started));
     }
@@ -68,6 +71,9 @@ mod tests {
               relay                        166  292     657   1,502   4,657  27,329  µs    60,000
               setpoint                      36   66  19,661  34,177       –  39,617  µs     1,800
 
+            Deadline, from when it was due  within    due  missed  per million
+              setpoint                      100 ms  1,800       3        1,667
+
             Messages     expected  arrived  lost  dropped  duplicates  reordered
               alarms       60,000   59,994     2        4           0         12
                   dropped: late 3, undecodable 1
@@ -78,6 +84,10 @@ mod tests {
               memory (RSS)   41.3  43.9        43.9  MB
               descriptors      23    23          24  open
 
+            Where the time goes in the engine   p50   p99  p99.9     max      measured
+              telemetry decode                 4.20  31.0   90.0     412  µs    61,203
+              plc sink                          128   261  1,204  14,311  µs     1,800
+
             Counted by the engine  kind           in      out  dropped  open  reconnects
               telemetry            source    660,000  659,999        1     0           0
                   dropped: undecodable 1
@@ -86,11 +96,10 @@ mod tests {
                   dropped: late 3
               plc                  sink        1,800    1,800        0     0           0
 
-            Timed by the engine  p50  p99  p99.9     max      measured
-              telemetry decode     4   31     90     412  µs    61,203
-              plc write           28   61  1,204  14,311  µs     1,800
+            Timed by the engine       p50   p99  p99.9    max      measured
+              plc response_to_write  11.2  48.5    204  1,311  µs     1,800
 
-            60 s measured · 10,000 messages/s · seed 7 · started 2026-11-21T18:40:02Z
+            60 s measured · 10,000 messages/s · seed 7 · first output 143 ms after its start · started 2026-11-21T18:40:02Z
             lineside 0.1.0 · AMD EPYC · 2 cores · 24 GiB · Linux 6.18.5
         "#]]
         .assert_eq(&terminal(&sample::outcome()));

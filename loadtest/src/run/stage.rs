@@ -15,11 +15,11 @@ use crate::feed::{Mqtt, Running};
 use crate::fleet::{Fleet, FleetOptions};
 use crate::measure::{Expect, Expected, Lateness};
 use crate::mosquitto::Mosquitto;
-use crate::outcome::{Account, Latency, Limit, Outcome, Second};
+use crate::outcome::{Account, Deadline, Latency, Limit, Outcome, Second, StageTime};
 use crate::plant::{Plant, PlantOptions, Script};
 use crate::storm::Storm;
 use crate::synthetic::{Message, Messages};
-use crate::watch::{Shared, Subscriber, Writes};
+use crate::watch::{Shared, Subscriber, Writes, from_due};
 
 /// Clients of the engine have names that begin so.
 const ENGINE_CLIENTS: &str = "lineside-";
@@ -46,6 +46,8 @@ pub(super) struct Stage {
     relay: Option<Subscriber>,
     engine: Option<Engine>,
     plant: Option<(Plant, Option<Writes>)>,
+    ovens: Option<Ovens>,
+    first_output: Option<Duration>,
     fleet: Option<(Fleet, Span)>,
     storm: Option<Storm>,
     broker: Mosquitto,
@@ -59,6 +61,7 @@ pub(super) struct Stage {
 struct Watching {
     name: String,
     through: Option<Vec<String>>,
+    deadline: Option<Span>,
     books: Shared,
     subscriber: Subscriber,
 }
@@ -95,6 +98,9 @@ impl Stage {
         let written = || plant.as_ref().is_none_or(|plant| plant.write_count() > 0);
         let subscribed = || broker.subscriptions(ENGINE_CLIENTS) >= case.mqtt_sources;
         until(&mut engine, || subscribed() && written() && polled()).await?;
+        // Seen by the plant itself, so that it does not depend on how often one looks.
+        let first_write = plant.as_ref().and_then(|plant| Some(plant.started() + plant.answered().first()?.written));
+        let first_output = first_write.map(|at| at.saturating_duration_since(engine.started()));
 
         let began = clock::now() + LEAD;
         let begins = clock::monotonic() + LEAD.to_std();
@@ -104,6 +110,8 @@ impl Stage {
             relay: None,
             engine: Some(engine),
             plant: plant.map(|plant| (plant, None)),
+            ovens: case.plant,
+            first_output,
             fleet: fleet.zip(case.fleet.map(|hall| hall.poll)),
             begins,
             began,
@@ -142,6 +150,7 @@ impl Stage {
             expect: Expect::Each {},
             // The relay is not the engine: what the engine left out says nothing of it.
             through: Some(Vec::new()),
+            deadline: None,
         });
         if case.relay.is_some() {
             self.relay = Some(Subscriber::relay(self.port(), "relay", &format!("{TO_RELAY}#"), RELAYED)?);
@@ -157,7 +166,8 @@ impl Stage {
             let books = Shared::new(books, self.begins);
             let client = format!("watch-{name}");
             let subscriber = Subscriber::watch(self.port(), &client, &watch.topic, books.clone())?;
-            self.watches.push(Watching { name: name.to_owned(), through: watch.through.clone(), books, subscriber });
+            let (name, through, deadline) = (name.to_owned(), watch.through.clone(), watch.deadline);
+            self.watches.push(Watching { name, through, deadline, books, subscriber });
         }
         Ok(())
     }
@@ -266,7 +276,15 @@ impl Stage {
             let books = watching.books.books();
             let name = &watching.name;
             outcome.latencies.insert(name.clone(), books.lateness().latency());
-            outcome.ledgers.insert(name.clone(), books.account(&told));
+            let account = books.account(&told);
+            if let Some(deadline) = watching.deadline {
+                // What never came missed it too.
+                let never = account.expected - account.arrived;
+                let (came, late) = books.lateness().later_than(deadline.to_std());
+                let met = Deadline::of(deadline.to_std(), came + never, late + never);
+                outcome.deadlines.insert(name.clone(), met);
+            }
+            outcome.ledgers.insert(name.clone(), account);
             if let Some(readings) = books.readings(&told) {
                 outcome.ledgers.insert(format!("{name} {READINGS}"), readings);
             }
@@ -283,7 +301,31 @@ impl Stage {
         if let Some((_, Some(writes))) = &self.plant {
             outcome.latencies.insert(Ovens::WATCH.to_owned(), writes.lateness().latency());
         }
+        self.tell_writes_from_due(outcome);
+        outcome.stages = StageTime::of(&outcome.engine);
+        outcome.first_output = self.first_output.map(|took| took.as_nanos() as f64 / 1e3);
         Ok(())
+    }
+
+    /// How late setpoints were from when their polls were due, if the case says how often it polls.
+    fn tell_writes_from_due(&self, outcome: &mut Outcome) {
+        let (Some((plant, _)), Some(ovens)) = (&self.plant, self.ovens) else { return };
+        let Some(poll) = ovens.poll else { return };
+        let begins = self.begins.saturating_duration_since(plant.started());
+        let from = begins + Duration::from_secs(self.warm_up);
+        let until = from + Duration::from_secs(outcome.timeline.len() as u64);
+        let lateness = from_due(&plant.answered(), poll.to_std(), from, until);
+        let deadline = ovens.deadline.unwrap_or(poll).to_std();
+        let (due, missed) = lateness.later_than(deadline);
+        outcome.deadlines.insert(Ovens::FROM_DUE.to_owned(), Deadline::of(deadline, due, missed));
+        outcome.latencies.insert(Ovens::FROM_DUE.to_owned(), lateness.latency());
+        for (second, told) in outcome.timeline.iter_mut().enumerate() {
+            if let Some(of) = lateness.second(second) {
+                told.p50.insert(Ovens::FROM_DUE.to_owned(), of.p50);
+                told.p99.insert(Ovens::FROM_DUE.to_owned(), of.p99);
+                told.max.insert(Ovens::FROM_DUE.to_owned(), of.max);
+            }
+        }
     }
 
     /// Waits until all has come that is awaited, or nothing comes any more.

@@ -1,11 +1,13 @@
 //! Those who look on from outside, each on a thread of its own: what comes out of the engine, and when.
 
+mod due;
 mod mqtt;
 mod writes;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+pub use due::from_due;
 pub use mqtt::Subscriber;
 pub use writes::Writes;
 

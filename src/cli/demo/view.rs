@@ -122,7 +122,7 @@ pub(super) fn one_line(line: &Line, report: &Report) -> String {
         .collect::<Vec<_>>();
     let events = seen.counts.values().sum::<u64>();
     let Quantiles { p50, p99, .. } = quantiles(report);
-    format!("{}  |  {events} events  |  sensor to write p50 {p50} µs, p99 {p99} µs", loops.join("  "))
+    format!("{}  |  {events} events  |  sensor to write p50 {p50:.0} µs, p99 {p99:.0} µs", loops.join("  "))
 }
 
 /// What came of it.
