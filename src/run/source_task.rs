@@ -60,6 +60,8 @@ pub(super) struct SourceTask {
     /// The schema of what is put aside.
     quarantine: SchemaRef,
     told_sensors: Timestamp,
+    /// Whether it is a field bus.
+    control: bool,
     /// Whether it is a table, which is handed over whole.
     table: bool,
     /// Whether the workers have heard of the end: of a table when it was read first, though it may be read again.
@@ -96,6 +98,7 @@ impl SourceTask {
             time: SourceTime::new(&planned.time, &planned.schema, clock.now())?,
             quarantine: quarantine(&planned.schema),
             told_sensors: Timestamp::MIN,
+            control: planned.planned.control,
             table: planned.table.is_some(),
             ended: false,
             unacked_limit: planned.planned.unacked_limit,
@@ -198,8 +201,9 @@ impl SourceTask {
                         return Ok(Ending::Complete);
                     }
                     // A source that always has more must not keep others on the lane from their turn. One that waited has let
-                    // them have it.
-                    if !waited {
+                    // them have it; but what a field bus has answered is to be acted on before it is asked again, and asking
+                    // takes longer than acting.
+                    if !waited || self.control {
                         tokio::task::yield_now().await;
                     }
                 }
