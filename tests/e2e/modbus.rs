@@ -81,6 +81,14 @@ fn the_loop_is_closed_and_closes_again_when_the_plc_comes_back() {
     let mut dropped = ended.dropped("heaters");
     dropped.remove("expired");
     assert_eq!(dropped, reasons([]));
+    // Every part of the way is timed, and each is told once for what came through it.
+    for (object, stages) in [
+        ("plc", &["decode", "queue", "operators", "closing"][..]),
+        ("heaters", &["sink_queue", "sink", "sensor_to_sink", "response_to_write"]),
+    ] {
+        let times = &ended.object(object)["times"];
+        assert!(stages.iter().all(|stage| times[stage]["count"].as_u64() > Some(0)), "{object}: {times}");
+    }
     // Each command arrived once: those counted as written, and none beside them.
     assert_eq!(ended.number("heaters", "rows_out"), writes.len() as u64);
 

@@ -65,6 +65,7 @@ async fn a_batch_is_written_with_few_requests_and_read_back() {
     ];
     assert_eq!(plc.take_log(), expected);
     assert_eq!(counts.of("requests"), 9);
+    assert_eq!(counts.of("response_to_write"), 1, "of the first request, which waits for no answer");
     sink.flush().await.expect("nothing is pending");
 }
 
@@ -95,6 +96,7 @@ async fn an_interrupted_write_that_was_carried_out_is_not_written_twice() {
     assert_eq!(write(&mut *sink, &commands).await.expect("written").written, 2);
     assert_eq!(writes(&plc), [Asked(1, 6, 0, vec![1800]), Asked(2, 6, 0, vec![5])]);
     assert_eq!((counts.of("already_written"), plc.connections()), (1, 2));
+    assert_eq!(counts.of("response_to_write"), 1, "a batch that is given again says nothing of the engine");
     // The next batch is written as always, though it has the same values.
     assert_eq!(write(&mut *sink, &commands).await.expect("written").written, 2);
     assert_eq!(writes(&plc).len(), 2);
