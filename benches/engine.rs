@@ -1,9 +1,11 @@
-//! What a row costs at each station of the engine: decoding, a filter, windows, and in the engine as a whole on one worker and on
-//! two. Elements are rows or messages.
+//! What a row costs in the engine: a filter, windows, the way to several workers, and in the engine as a whole on one worker and on
+//! two. Elements are rows.
 //!
 //! The queries are planned from SQL as in a pipeline file. In the group `query` their operators are driven without the runtime around
 //! them, in the group `workers` a pipeline is run from its start to its end: a thousand sensors, one reading each every 10 ms, in
 //! batches as large as a bulk source hands over, with the watermark after each. `loadtest/peers/README.md` has other engines beside it.
+
+mod exchange;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -12,26 +14,29 @@ use std::sync::Arc;
 use arrow::array::{Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
-use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lineside::clock::SystemClock;
 use lineside::config::Config;
 use lineside::plan::bounds::MAX_BATCH_ROWS;
 use lineside::plan::sql::{QueryPlan, StepInput, Table, plan_query};
-use lineside::plan::{Registries, build};
+use lineside::plan::{Plan, Registries, build};
 use lineside::run::Run;
-use lineside_connectors::codec::Json;
+use lineside_connectors::ConnectorKind;
 use lineside_connectors::memory::PreparedKind;
 use lineside_connectors::void::VoidKind;
-use lineside_connectors::{CodecKind, ConnectorKind, PlanContext};
 use lineside_model::schema::time_field;
 use lineside_model::{Clock, Reason, Result, Span, Timestamp};
 use lineside_operators::{Emitter, Operator, TimeColumn};
-use serde_json::json;
 
 const SENSORS: i64 = 1_000;
 const EVERY: Span = Span::from_millis(10);
 const BATCHES: usize = 64;
+
+/// So many batches where times are taken, and a few where only the bench is tried out, as `cargo test` does.
+fn size(full: usize) -> usize {
+    let is_timed = std::env::args().any(|argument| argument == "--bench");
+    if is_timed { full } else { full.min(2) }
+}
 
 /// Rows and the watermark after them.
 fn batches(count: usize) -> Vec<(RecordBatch, Timestamp)> {
@@ -121,7 +126,7 @@ fn queries_of(table: &str) -> [(&'static str, String); 3] {
 }
 
 fn queries(criterion: &mut Criterion) {
-    let batches = batches(BATCHES);
+    let batches = batches(size(BATCHES));
     let table = Table {
         name: "readings".to_owned(),
         schema: batches[0].0.schema(),
@@ -129,7 +134,7 @@ fn queries(criterion: &mut Criterion) {
         fixed: false,
     };
     let mut group = criterion.benchmark_group("query");
-    group.throughput(Throughput::Elements((BATCHES * MAX_BATCH_ROWS) as u64));
+    group.throughput(Throughput::Elements((batches.len() * MAX_BATCH_ROWS) as u64));
     for (name, sql) in queries_of("readings") {
         let plan = Arc::new(
             plan_query("bench", &sql, Default::default(), std::slice::from_ref(&table)).expect("the query is right"),
@@ -143,53 +148,44 @@ fn queries(criterion: &mut Criterion) {
 
 fn workers(criterion: &mut Criterion) {
     // Enough that the start of a pipeline, two milliseconds, does not count.
-    let batches = batches(16 * BATCHES);
-    let rows = concat_batches(&batches[0].0.schema(), batches.iter().map(|(rows, _)| rows)).expect("of one schema");
+    let prepared = prepared(16 * BATCHES);
     let mut group = criterion.benchmark_group("workers");
-    group.throughput(Throughput::Elements(rows.num_rows() as u64));
-    let prepared: &'static PreparedKind = Box::leak(Box::new(PreparedKind(rows)));
-    let connectors: [&'static dyn ConnectorKind; 2] = [prepared, &VoidKind];
+    group.throughput(Throughput::Elements(prepared.0.num_rows() as u64));
     for (name, sql) in queries_of("readings") {
         for workers in [1, 2] {
-            let text = format!(
-                "[pipeline]\nworkers = {workers}\n[source.readings]\nconnector = \"prepared\"\ntime = {{ column = \"ts\" }}\n\
-                 [query.results]\nsql = \"\"\"{sql}\"\"\"\n[sink.out]\nconnector = \"void\"\ninput = \"results\"\n"
-            );
-            let config = Config::parse(Path::new("bench.toml"), text, &|_| None).expect("the file is right");
-            let registries = Registries { connectors: &connectors, ..Registries::BUILD };
-            let plan = Arc::new(build(&config, &registries).expect("the pipeline is right"));
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-            group.bench_function(BenchmarkId::new(name, workers), |bencher| {
-                bencher.iter(|| {
-                    let (report, result) = Run::start(&plan, &clock).expect("there are threads").wait();
-                    result.expect("nothing fails");
-                    black_box(report)
-                });
-            });
+            let plan = pipeline(prepared, &sql, workers);
+            group.bench_function(BenchmarkId::new(name, workers), |bencher| bencher.iter(|| run(&plan)));
         }
     }
     group.finish();
 }
 
-fn decoding(criterion: &mut Criterion) {
-    let context = PlanContext { name: "readings", pipeline: "bench", folder: Path::new("") };
-    let (_, make) = Json.plan_decoder(&json!({}), &context).expect("the codec needs no options");
-    let message = |n: usize| {
-        let (ts, value) = (1_709_209_800_000_000 + n * 1_000, n % 10_000);
-        Bytes::from(format!(
-            r#"{{"ts":{ts},"sensor":"oven{}.temp","value":{}.{:02}}}"#,
-            n % 1_000,
-            value / 100,
-            value % 100
-        ))
-    };
-    let messages = (0..MAX_BATCH_ROWS).map(message).collect::<Vec<_>>();
-    let mut decoder = make();
-    let mut group = criterion.benchmark_group("decode");
-    group.throughput(Throughput::Elements(messages.len() as u64));
-    group.bench_function("json", |bencher| bencher.iter(|| decoder.decode(black_box(&messages))));
-    group.finish();
+/// So many batches as a connector has them, for as long as the program runs.
+fn prepared(count: usize) -> &'static PreparedKind {
+    let batches = batches(size(count));
+    let rows = concat_batches(&batches[0].0.schema(), batches.iter().map(|(rows, _)| rows)).expect("of one schema");
+    Box::leak(Box::new(PreparedKind(rows)))
 }
 
-criterion_group!(benches, decoding, queries, workers);
+/// A pipeline from memory to nowhere.
+fn pipeline(rows: &'static PreparedKind, sql: &str, workers: usize) -> Arc<Plan> {
+    let connectors: [&'static dyn ConnectorKind; 2] = [rows, &VoidKind];
+    let text = format!(
+        "[pipeline]\nworkers = {workers}\n[source.readings]\nconnector = \"prepared\"\ntime = {{ column = \"ts\" }}\n\
+         [query.results]\nsql = \"\"\"{sql}\"\"\"\n[sink.out]\nconnector = \"void\"\ninput = \"results\"\n"
+    );
+    let config = Config::parse(Path::new("bench.toml"), text, &|_| None).expect("the file is right");
+    let registries = Registries { connectors: &connectors, ..Registries::BUILD };
+    Arc::new(build(&config, &registries).expect("the pipeline is right"))
+}
+
+/// Runs a pipeline from its start to its end.
+fn run(plan: &Arc<Plan>) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let (report, result) = Run::start(plan, &clock).expect("there are threads").wait();
+    result.expect("nothing fails");
+    black_box(report);
+}
+
+criterion_group!(benches, queries, exchange::by_key, exchange::in_turn, workers);
 criterion_main!(benches);

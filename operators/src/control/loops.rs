@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringBuilder, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use hashbrown::HashMap;
 use lineside_model::options::{parse_both, schema_of_both};
@@ -104,8 +104,9 @@ impl Operator for PidLoops {
     /// Loops are told apart by name: a new loop starts fresh, the state of a loop that is gone is forgotten.
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         let saved = snapshot.load::<Vec<LoopState>>(KIND, VERSION)?;
+        let saved = saved.iter().map(|state| (state.name.as_str(), state)).collect::<HashMap<_, _>>();
         for running in &mut self.loops {
-            if let Some(state) = saved.iter().find(|state| state.name == running.settings().name) {
+            if let Some(state) = saved.get(running.settings().name.as_str()) {
                 running.resume(state);
             }
         }
@@ -117,10 +118,10 @@ impl Operator for PidLoops {
 #[derive(Debug, Default)]
 struct Outputs {
     ts: Vec<i64>,
-    sensor: Vec<String>,
+    sensor: StringBuilder,
     value: Vec<f64>,
     quality: Vec<Quality>,
-    name: Vec<String>,
+    name: StringBuilder,
     sp: Vec<f64>,
     pv: Vec<f64>,
     error: Vec<f64>,
@@ -132,10 +133,10 @@ struct Outputs {
 impl Outputs {
     fn push(&mut self, reading: &Reading<'_>, control: &Loop, sp: f64, quality: Quality, sample: PidSample) {
         self.ts.push(reading.ts.micros());
-        self.sensor.push(control.out.clone());
+        self.sensor.append_value(&control.out);
         self.value.push(sample.u);
         self.quality.push(quality);
-        self.name.push(control.name.clone());
+        self.name.append_value(&control.name);
         self.sp.push(sp);
         self.pv.extend(reading.value);
         self.error.push(sample.e);
@@ -161,17 +162,17 @@ impl Outputs {
         ]))
     }
 
-    fn rows(self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+    fn rows(mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
         if self.ts.is_empty() {
             return Ok(None);
         }
         let number = |values: Vec<f64>| -> ArrayRef { Arc::new(Float64Array::from(values)) };
         let columns: Vec<ArrayRef> = vec![
             Arc::new(TimestampMicrosecondArray::from(self.ts).with_timezone("UTC")),
-            Arc::new(StringArray::from(self.sensor)),
+            Arc::new(self.sensor.finish()),
             number(self.value),
             Quality::column(self.quality),
-            Arc::new(StringArray::from(self.name)),
+            Arc::new(self.name.finish()),
             number(self.sp),
             number(self.pv),
             number(self.error),
