@@ -44,7 +44,8 @@ pub enum Pulled {
 ///
 /// The engine calls `open`, then `pull` again and again, `ack` in between, and `close` at the end. After an error that may be
 /// retried it calls `close`, waits, and calls `open` with the position of the last pull (what was pulled is in the engine's
-/// hands; after a restart it is the last acknowledged one).
+/// hands; after a restart it is the last acknowledged one). It may acknowledge over the new connection, or between the two, what was
+/// pulled over the old one.
 #[async_trait(?Send)]
 pub trait Source: Send + Debug {
     /// Connects, and resumes at `from` if there is one. Ready to deliver when it returns.

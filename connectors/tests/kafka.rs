@@ -156,6 +156,36 @@ async fn only_what_was_acknowledged_is_not_read_again() {
 }
 
 #[tokio::test]
+async fn what_was_acknowledged_after_a_lost_connection_is_not_read_again_though_nothing_new_came() {
+    let kafka = Kafka::start(1);
+    topic(&kafka, "t", 3).await;
+    produce(&kafka, "t", 0..30).await;
+    let options = source_options(&kafka, "t");
+    let mut first = new_source(&options);
+    first.open(None).await.unwrap();
+    let (_, position) = consume(first.as_mut(), 30).await;
+    first.close().await.unwrap();
+    first.open(Some(position.clone())).await.unwrap();
+    first.ack(&position).await.unwrap();
+    first.close().await.unwrap();
+
+    produce(&kafka, "t", 30..33).await;
+    let mut second = new_source(&options);
+    second.open(None).await.unwrap();
+    let (texts, position) = consume(second.as_mut(), 3).await;
+    assert_eq!(texts.into_iter().collect::<BTreeSet<_>>(), expected(30..33));
+    // What was read once is in the position, though the connection was lost twice and nothing was read in between.
+    second.close().await.unwrap();
+    second.open(Some(position.clone())).await.unwrap();
+    produce(&kafka, "t", 33..34).await;
+    let (texts, after) = consume(second.as_mut(), 1).await;
+    assert_eq!(texts, ["m33"]);
+    let (Position::Offsets(before), Position::Offsets(after)) = (position, after) else { panic!("not of kafka") };
+    assert!(before.iter().all(|(partition, offset)| after.get(partition) >= Some(offset)), "{before:?} {after:?}");
+    second.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn two_members_share_a_topic_and_one_takes_over_from_the_other() {
     let kafka = Kafka::start(1);
     topic(&kafka, "t", 4).await;

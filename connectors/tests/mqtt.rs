@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use lineside_connectors::mqtt::Mqtt;
 use lineside_connectors::{
     BuildContext, ConnectorKind, Frames, Gives, Meter, Outcome, PlanContext, Position, Pulled, Sink, Source,
 };
 use lineside_model::{Class, Clock, Problems, Reason, Span, Timestamp};
-use peers::{Mosquitto, Peer, certificates, free_port, hear, rumqttd};
+use peers::{Mosquitto, Peer, acknowledged, certificates, free_port, hear, rumqttd, send};
 use rumqttc::QoS;
 use serde_json::{Value, json};
 
@@ -232,7 +232,7 @@ async fn nothing_is_lost_while_the_broker_is_away() {
             let broker = Mosquitto::start("");
             let port = broker.port;
             let options = json!({ "url": broker.url(), "topic": "p/#", "version": version });
-            let (mut source, _) = source(options);
+            let (mut source, counts) = source(options);
             source.open(None).await.unwrap();
             let mut sensor = Peer::connect(port, "sensor").await;
             sensor.publish(&[("p/a", "1"), ("p/a", "2")], QoS::AtLeastOnce, false).await;
@@ -248,11 +248,80 @@ async fn nothing_is_lost_while_the_broker_is_away() {
             let mut sensor = Peer::connect(broker.port, "sensor").await;
             sensor.publish(&[("p/a", "3")], QoS::AtLeastOnce, false).await;
             source.open(None).await.unwrap();
-            let (texts, _, position) = read(&mut *source, 3).await;
-            assert_eq!(texts, ["1", "2", "3"], "version {version}");
+            let (texts, _, position) = read(&mut *source, 1).await;
+            assert_eq!(texts, ["3"], "version {version}: the engine has the others in hand");
+            assert_eq!(counts.named("already_taken"), 2);
             source.ack(&position).await.unwrap();
             source.close().await.unwrap();
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_engine_has_in_hand_is_not_handed_on_again_and_acknowledged_when_it_comes_again() {
+    within(async {
+        let broker = Mosquitto::start("");
+        for version in VERSIONS {
+            let options = json!({ "url": broker.url(), "topic": "p/#", "version": version, "client_id": version });
+            let (mut first, counts) = source(options.clone());
+            first.open(None).await.unwrap();
+            let mut sensor = Peer::connect(broker.port, "sensor").await;
+            sensor.publish(&[("p/a", "1"), ("p/a", "1"), ("p/a", "2")], QoS::AtLeastOnce, false).await;
+            let (texts, _, position) = read(&mut *first, 3).await;
+            assert_eq!(texts, ["1", "1", "2"]);
+            first.close().await.unwrap();
+            // The engine is done with them while there is no connection.
+            first.ack(&position).await.unwrap();
+            first.open(None).await.unwrap();
+            sensor.publish(&[("p/a", "3")], QoS::AtLeastOnce, false).await;
+            let (texts, _, position) = read(&mut *first, 1).await;
+            assert_eq!(texts, ["3"], "version {version}");
+            assert_eq!(counts.named("already_taken"), 3);
+            first.ack(&position).await.unwrap();
+            first.close().await.unwrap();
+            let (mut second, _) = source(options);
+            second.open(None).await.unwrap();
+            sensor.publish(&[("p/a", "4")], QoS::AtLeastOnce, false).await;
+            assert_eq!(read(&mut *second, 1).await.0, ["4"], "version {version}: all before was acknowledged");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_the_same_message_of_the_same_session_counts_as_sent_again() {
+    within(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("mqtt://{}", listener.local_addr().unwrap());
+        let (mut source, counts) = source(json!({ "url": url, "topic": "p/#", "client_id": "reader" }));
+        let in_hand = [(1, false, "one"), (2, false, "two"), (3, false, "three"), (4, false, "four")];
+        let (opened, line) = tokio::join!(source.open(None), send(&listener, false, &in_hand));
+        opened.unwrap();
+        let (_, _, position) = read(&mut *source, 4).await;
+        drop(line);
+        assert!(source.pull(64).await.unwrap_err().is_retryable());
+        source.close().await.unwrap();
+
+        // Of these only the first is as it must be: the second is of another content, the third is not said to come again.
+        let told = [(1, true, "one"), (2, true, "other"), (3, false, "three"), (3, true, "three")];
+        let (opened, mut line) = tokio::join!(source.open(None), send(&listener, true, &told));
+        opened.unwrap();
+        let (texts, _, _) = read(&mut *source, 3).await;
+        assert_eq!(texts, ["other", "three", "three"]);
+        assert_eq!(counts.named("already_taken"), 1);
+        source.ack(&position).await.unwrap();
+        assert_eq!(acknowledged(&mut line, 1).await, [1], "the others wait for their own turn");
+        drop(line);
+        assert!(source.pull(64).await.unwrap_err().is_retryable());
+        source.close().await.unwrap();
+
+        // A broker that has forgotten us may use any id for anything.
+        let told = [(2, true, "other"), (4, true, "four")];
+        let (opened, _line) = tokio::join!(source.open(None), send(&listener, false, &told));
+        opened.unwrap();
+        assert_eq!(read(&mut *source, 2).await.0, ["other", "four"]);
+        assert_eq!((counts.named("already_taken"), counts.named("sessions_lost")), (1, 1));
     })
     .await;
 }
@@ -470,17 +539,47 @@ async fn what_a_broker_took_and_did_not_confirm_is_sent_again_by_the_sink() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("mqtt://{}", listener.local_addr().unwrap());
         let (mut sink, _) = sink(json!({ "url": url, "topic": "p/x" }));
-        let (first, ()) = tokio::join!(hear(&listener, 5, false), async {
+        let (first, ()) = tokio::join!(hear(&listener, |heard| heard.len() == 5, false), async {
             sink.open().await.unwrap();
             assert_eq!(sink.write(&alarms(), Timestamp(0)).await.unwrap().written, 5);
         });
         assert!(sink.flush().await.unwrap_err().is_retryable());
         sink.close().await.unwrap();
-        let (second, ()) = tokio::join!(hear(&listener, 5, true), async {
+        let (second, ()) = tokio::join!(hear(&listener, |heard| heard.len() == 5, true), async {
             sink.open().await.unwrap();
             sink.flush().await.unwrap();
         });
         assert_eq!(first, second);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_rows_in_which_a_connection_broke_only_what_was_not_confirmed_is_sent_again() {
+    within(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("mqtt://{}", listener.local_addr().unwrap());
+        let (mut sink, _) = sink(json!({ "url": url, "topic": "p/x" }));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec!["s"; 1_000])),
+            Arc::new(Float64Array::from_iter_values((0..1_000).map(f64::from))),
+        ];
+        let rows = RecordBatch::try_new(alarm_schema(), columns).unwrap();
+        let text = |n: usize| format!(r#"{{"sensor":"s","value":{n}.0}}"#);
+        let (first, ()) = tokio::join!(hear(&listener, |heard| heard.len() >= 300, true), async {
+            sink.open().await.unwrap();
+            assert!(sink.write(&rows, Timestamp(0)).await.unwrap_err().is_retryable());
+        });
+        sink.close().await.unwrap();
+        let last = |heard: &[String]| heard.last() == Some(&text(999));
+        let (second, ()) = tokio::join!(hear(&listener, last, true), async {
+            sink.open().await.unwrap();
+            assert_eq!(sink.write(&rows, Timestamp(0)).await.unwrap().written, 1_000);
+        });
+        // Messages that far behind the window had to be confirmed for the others to be sent.
+        let begins = 1_000 - second.len();
+        assert!((first.len() - 100..=first.len()).contains(&begins), "{begins} of {}", first.len());
+        assert_eq!(second, (begins..1_000).map(text).collect::<Vec<_>>());
     })
     .await;
 }

@@ -1,7 +1,8 @@
 //! Which barriers of a source are under way, and up to where it may acknowledge.
 //!
 //! A barrier is answered once by every sink below the source, on every worker. Answers of different sinks come in any order;
-//! positions are released in the order of the barriers.
+//! positions are released in the order of the barriers. A connection that is lost in between changes nothing of that: what was
+//! read over it is durable when the barrier is answered.
 
 use std::collections::VecDeque;
 
@@ -42,11 +43,6 @@ impl Acks {
             released = self.waiting.pop_front().map(|(.., position)| position);
         }
         released
-    }
-
-    /// Forgets all barriers under way: the connection they belong to is gone.
-    pub(super) fn forget(&mut self) {
-        self.waiting.clear();
     }
 
     /// How many barriers are under way.

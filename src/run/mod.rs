@@ -15,6 +15,8 @@ mod guard;
 mod intake;
 mod key_time;
 mod lane;
+#[cfg(test)]
+mod reconnect_tests;
 mod sink_task;
 mod source_task;
 mod source_time;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lineside_connectors::backoff::Backoff;
+use lineside_connectors::backoff::{Backoff, STEADY};
 use lineside_connectors::{Outcome, Sink};
 use lineside_model::{Clock, Error, Reason, Result, Retry, Span, Timestamp};
 use tokio::sync::{mpsc, watch};
@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep};
 
 use super::Stop;
 use super::edge::InOrder;
-use super::source_task::STEADY;
 use crate::graph::{Barrier, Batch, Message};
 use crate::observe::{Meter, State};
 
@@ -45,7 +44,8 @@ pub(super) struct SinkTask {
     meter: Arc<Meter>,
     clock: Arc<dyn Clock>,
     backoff: Backoff,
-    opened_at: Timestamp,
+    /// Since when there is a connection.
+    opened_at: Option<Timestamp>,
     /// Rows that were written and are not known to be durable yet.
     unflushed: usize,
     /// Whether the log has the loss of the connection and not yet its return.
@@ -67,16 +67,15 @@ impl SinkTask {
     ) -> Self {
         let (set_over, over) = watch::channel(false);
         let backoff = Backoff::new(Span::from_millis(100), wiring.retry_within, seed(name));
-        let (name, opened_at) = (name.to_owned(), clock.now());
         Self {
-            name,
+            name: name.to_owned(),
             sink,
             wiring,
             expire_after,
             meter,
             clock,
             backoff,
-            opened_at,
+            opened_at: None,
             unflushed: 0,
             lost: false,
             over,
@@ -187,13 +186,11 @@ impl SinkTask {
         }
     }
 
-    /// Something was written or flushed. Only a connection that has lasted for a while ends the waiting between attempts.
+    /// Something was written or flushed.
     fn works(&mut self, now: Timestamp) {
-        if now.since(self.opened_at) >= STEADY {
-            self.backoff.reset();
-            if std::mem::take(&mut self.lost) {
-                tracing::info!("working again");
-            }
+        if self.lost && self.opened_at.is_some_and(|opened_at| now.since(opened_at) >= STEADY) {
+            self.lost = false;
+            tracing::info!("working again");
         }
     }
 
@@ -230,6 +227,9 @@ impl SinkTask {
                     tracing::warn!(%error, hint = error.cure(), "failed; trying again");
                 }
                 self.meter.reconnecting();
+                if let Some(opened_at) = self.opened_at.take() {
+                    self.backoff.lasted(self.clock.now().since(opened_at));
+                }
                 tokio::select! {
                     () = sleep(self.backoff.next_wait().to_std()) => {}
                     () = over(self.over.clone()) => return Err(not_reachable().caused_by(error)),
@@ -243,7 +243,7 @@ impl SinkTask {
             match opened {
                 Ok(()) => {
                     self.meter.set_state(State::Running);
-                    self.opened_at = self.clock.now();
+                    self.opened_at = Some(self.clock.now());
                     return Ok(());
                 }
                 Err(error) => failed = Some(error),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use lineside_connectors::backoff::Backoff;
+use lineside_connectors::backoff::{Backoff, STEADY};
 use lineside_connectors::{Position, Pulled, Source};
 use lineside_model::{Clock, Reason, Result, Span, Timestamp};
 use tokio::sync::{mpsc, watch};
@@ -24,10 +24,6 @@ use crate::plan::{Input, Plan, quarantine};
 
 /// How often positions of a source are acknowledged that does not wait for it.
 const ACK_EVERY: Span = Span::from_secs(1);
-
-/// How long a connection has to last before it counts as one: another end that accepts and closes at once is tried ever less
-/// often.
-pub(super) const STEADY: Span = Span::from_secs(2);
 
 /// How often the meter is told what the sensors of a source are to its watermark.
 const TELL_EVERY: Span = Span::from_secs(1);
@@ -72,6 +68,8 @@ pub(super) struct SourceTask {
     position: Position,
     acks: Acks,
     latest_barrier: Timestamp,
+    /// Since when there is a connection.
+    opened_at: Option<Timestamp>,
     meter: Arc<Meter>,
     clock: Arc<dyn Clock>,
     stop: Stop,
@@ -107,6 +105,7 @@ impl SourceTask {
             acks: Acks::new(wiring.sinks_below),
             wiring,
             latest_barrier: clock.now(),
+            opened_at: None,
             meter: Arc::clone(meter),
             clock: Arc::clone(clock),
             stop: stop.clone(),
@@ -120,7 +119,7 @@ impl SourceTask {
         let mut backoff = Backoff::new(Span::from_millis(100), self.wiring.retry_within, seed(&self.name));
         let mut told = false;
         let result = loop {
-            match self.connection(&mut backoff, &mut told).await {
+            match self.connection(&mut told).await {
                 Ok(ending) => break Ok(ending),
                 Err(error) if error.is_retryable() => {
                     if !told {
@@ -130,9 +129,12 @@ impl SourceTask {
                     if let Err(error) = self.source.close().await {
                         tracing::debug!(%error, "did not close cleanly");
                     }
-                    self.acks.forget();
-                    self.unacked = 0;
+                    // What was read is in our hands all the same: barriers under way are answered, and the source tells the
+                    // other end when it has it back.
                     self.meter.reconnecting();
+                    if let Some(opened_at) = self.opened_at.take() {
+                        backoff.lasted(self.clock.now().since(opened_at));
+                    }
                     if let Err(error) = self.silence().await {
                         break Err(error);
                     }
@@ -164,7 +166,7 @@ impl SourceTask {
     }
 
     /// One connection, from open to its end.
-    async fn connection(&mut self, backoff: &mut Backoff, told: &mut bool) -> Result<Ending> {
+    async fn connection(&mut self, told: &mut bool) -> Result<Ending> {
         let from = matches!(self.position, Position::Offsets(_)).then(|| self.position.clone());
         let mut stopping = self.stopping.clone();
         tokio::select! {
@@ -174,7 +176,7 @@ impl SourceTask {
         }
         self.meter.set_state(State::Running);
         let opened_at = self.clock.now();
-        let mut steady = false;
+        self.opened_at = Some(opened_at);
         loop {
             let waits_for_acks = self.unacked_limit.is_some() && self.unacked > 0 && self.acks.under_way() < BARRIERS;
             let quiet = if self.table { None } else { self.time.wait(self.clock.now()) };
@@ -190,12 +192,9 @@ impl SourceTask {
                 Some(number) = self.wiring.answers.recv() => self.answered(number).await?,
                 (pulled, waited) = telling_if_it_waits(self.source.pull(self.wiring.limit)) => {
                     let pulled = pulled?;
-                    if !steady && self.clock.now().since(opened_at) >= STEADY {
-                        steady = true;
-                        backoff.reset();
-                        if std::mem::take(told) {
-                            tracing::info!("working again");
-                        }
+                    if *told && self.clock.now().since(opened_at) >= STEADY {
+                        *told = false;
+                        tracing::info!("working again");
                     }
                     if !self.take(pulled).await? {
                         return Ok(Ending::Complete);

@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::{ClientContext, Offset};
+use tokio::sync::Notify;
 
 use super::client::Client;
 
@@ -35,11 +36,13 @@ struct Progress {
 pub(super) struct Member {
     pub(super) client: Client,
     ours: Mutex<BTreeMap<Partition, Progress>>,
+    /// Told when the group has shared its partitions out.
+    pub(super) joined: Notify,
 }
 
 impl Member {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, ours: Mutex::new(BTreeMap::new()) }
+        Self { client, ours: Mutex::new(BTreeMap::new()), joined: Notify::new() }
     }
 
     fn ours(&self) -> MutexGuard<'_, BTreeMap<Partition, Progress>> {
@@ -53,6 +56,18 @@ impl Member {
             progress.first.get_or_insert(first);
             progress.next = next;
         }
+    }
+
+    /// What the engine has taken responsibility for in partitions of ours from which nothing was read over this connection: it was
+    /// read over an earlier one, and cannot be acknowledged in the way of the rest.
+    pub(super) fn owed(&self, acked: &BTreeMap<String, u64>) -> Vec<(Partition, u64)> {
+        let ours = self.ours();
+        let unread = ours.iter().filter(|(_, progress)| progress.first.is_none());
+        let owed = unread.filter_map(|((topic, partition), _)| {
+            let acked = acked.get(&format!("{topic}/{partition}"))?;
+            Some(((topic.clone(), *partition), *acked))
+        });
+        owed.collect()
     }
 
     /// The position after everything that was read from partitions of ours.
@@ -113,6 +128,7 @@ impl ConsumerContext for Member {
                 self.client.is_up();
                 tracing::info!(partitions = ?partitions(list).collect::<Vec<_>>(), "kafka partitions are ours");
                 self.ours().extend(partitions(list).map(|partition| (partition, Progress::default())));
+                self.joined.notify_one();
             }
             Rebalance::Revoke(list) => {
                 tracing::info!(partitions = ?partitions(list).collect::<Vec<_>>(), "kafka partitions are no longer ours");

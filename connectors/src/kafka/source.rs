@@ -14,14 +14,14 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use lineside_model::schema::time_field;
 use lineside_model::{Error, Result};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Map, Value};
 
 use super::client::{Client, explain};
-use super::group::Member;
+use super::group::{Member, Partition};
 use crate::{BuildContext, Frames, Position, Pulled, Source};
 
 /// How long a broker may take to answer when we connect or leave.
@@ -52,8 +52,10 @@ pub(super) struct KafkaSource {
     plan: Arc<ReadPlan>,
     context: BuildContext,
     consumer: Option<StreamConsumer<Member>>,
-    /// What the engine had taken responsibility for when we were opened, whether or not the group knows of it.
+    /// What the engine had read when we were opened, whether or not the group knows of it.
     taken: BTreeMap<String, u64>,
+    /// What the engine has taken responsibility for, over all connections.
+    acked: BTreeMap<String, u64>,
     /// An error that came after messages, for the next turn.
     failed: Option<Error>,
 }
@@ -66,7 +68,7 @@ impl std::fmt::Debug for KafkaSource {
 
 impl KafkaSource {
     pub(super) fn new(plan: Arc<ReadPlan>, context: BuildContext) -> Self {
-        Self { plan, context, consumer: None, taken: BTreeMap::new(), failed: None }
+        Self { plan, context, consumer: None, taken: BTreeMap::new(), acked: BTreeMap::new(), failed: None }
     }
 }
 
@@ -233,19 +235,26 @@ impl Source for KafkaSource {
             }
         }
         for part in &batch.parts {
-            member.read(&part.topic, part.partition, part.first, part.next);
+            member.read(&part.topic, part.partition, part.first, part.next.max(part.taken));
         }
         if batch.already_taken > 0 {
             self.context.meter.add("already_taken", batch.already_taken);
         }
         // Even if all were taken before: their position has to be acknowledged in this connection, too.
-        let position = Position::Offsets(member.position());
+        let mut position = self.taken.clone();
+        position.append(&mut member.position());
+        let position = Position::Offsets(position);
         Ok(Pulled::Frames(batch.frames(&self.context), position))
     }
 
     async fn ack(&mut self, position: &Position) -> Result<()> {
-        let consumer = self.consumer.as_ref().ok_or_else(not_open)?;
         let Position::Offsets(offsets) = position else { return Ok(()) };
+        for (partition, &offset) in offsets {
+            let acked = self.acked.entry(partition.clone()).or_default();
+            *acked = offset.max(*acked);
+        }
+        // Between two connections there is nobody to tell: the next one does.
+        let Some(consumer) = &self.consumer else { return Ok(()) };
         let list = consumer.context().ack(offsets);
         if list.count() == 0 {
             return Ok(());
@@ -256,11 +265,17 @@ impl Source for KafkaSource {
 
     async fn close(&mut self) -> Result<()> {
         let Some(consumer) = self.consumer.take() else { return Ok(()) };
+        let member = consumer.context();
+        if self.taken.keys().any(|partition| self.acked.contains_key(partition)) && !member.client.is_down() {
+            // Only a member of the group can commit what was acknowledged of an earlier connection.
+            if tokio::time::timeout(ANSWER_WITHIN / 2, join(&consumer)).await.is_err() {
+                tracing::debug!(name = self.plan.name, "the group did not let us in while we were leaving");
+            }
+        }
+        let owed = consumer.context().owed(&self.acked);
         let left = tokio::task::spawn_blocking(move || {
-            let list = consumer.context().uncommitted();
-            if list.count() > 0
-                && !consumer.context().client.is_down()
-                && let Err(error) = consumer.commit(&list, CommitMode::Sync)
+            if !consumer.context().client.is_down()
+                && let Err(error) = commit_last(&consumer, owed)
             {
                 tracing::warn!(%error, "the last offsets were not committed; what they stand for will be read again");
             }
@@ -274,6 +289,38 @@ impl Source for KafkaSource {
             }
         }
     }
+}
+
+/// Waits until the group has shared its partitions out. What comes meanwhile is not acknowledged, and is read again.
+async fn join(consumer: &StreamConsumer<Member>) {
+    let stream = consumer.stream();
+    futures::pin_mut!(stream);
+    loop {
+        tokio::select! {
+            () = consumer.context().joined.notified() => return,
+            _ = stream.next() => {}
+        }
+    }
+}
+
+/// Commits what was acknowledged and is not committed, and of what is owed that of which the group has not come so far by others.
+fn commit_last(consumer: &StreamConsumer<Member>, owed: Vec<(Partition, u64)>) -> KafkaResult<()> {
+    let mut list = consumer.context().uncommitted();
+    if !owed.is_empty() {
+        let mut asked = TopicPartitionList::new();
+        for ((topic, partition), _) in &owed {
+            asked.add_partition(topic, *partition);
+        }
+        let known = consumer.committed_offsets(asked, ANSWER_WITHIN / 2)?;
+        for ((topic, partition), acked) in owed {
+            let offset = i64::try_from(acked).unwrap_or(i64::MAX);
+            let known = known.find_partition(&topic, partition).map(|known| known.offset());
+            if !matches!(known, Some(Offset::Offset(known)) if known >= offset) {
+                list.add_partition_offset(&topic, partition, Offset::Offset(offset))?;
+            }
+        }
+    }
+    if list.count() > 0 { consumer.commit(&list, CommitMode::Sync) } else { Ok(()) }
 }
 
 /// Asks the cluster about the topics.

@@ -15,6 +15,8 @@ pub(super) struct Message {
     /// The packet to acknowledge; `None` at QoS 0.
     pub(super) packet: Option<u16>,
     pub(super) retained: bool,
+    /// The broker says that it has sent this before.
+    pub(super) again: bool,
 }
 
 /// What the network told.
@@ -136,6 +138,7 @@ fn told_3(event: rumqttc::Event) -> Told {
             payload: publish.payload,
             packet: (publish.qos != QoS::AtMostOnce).then_some(publish.pkid),
             retained: publish.retain,
+            again: publish.dup,
         }),
         Event::Incoming(Incoming::SubAck(answer)) => Told::Subscribed(
             answer
@@ -167,6 +170,7 @@ fn told_5(event: v5::Event) -> Told {
             payload: publish.payload,
             packet: (publish.qos != QoS::AtMostOnce).then_some(publish.pkid),
             retained: publish.retain,
+            again: publish.dup,
         }),
         Event::Incoming(Incoming::SubAck(answer)) => Told::Subscribed(
             answer

@@ -1,8 +1,9 @@
 //! The MQTT sink: one message a row, to a topic made from the row.
 //!
 //! At QoS 1 a flush returns when the broker has acknowledged every message; at QoS 0 when they were handed to the socket. What
-//! was not confirmed when a connection broke is sent again over the next one, so delivery is at least once (at QoS 0 only as
-//! far as the socket). A broker of version 5 may refuse a message for good: that is counted as refused.
+//! was not confirmed when a connection broke is sent again over the next one, and nothing else, so delivery is at least once
+//! (at QoS 0 only as far as the socket): what the broker took and could not confirm any more comes twice, at most the window. A
+//! broker of version 5 may refuse a message for good: that is counted as refused.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +39,9 @@ pub(super) struct MqttSink {
     connection: Option<Connection>,
     /// What the broker has not confirmed, in the order of sending. Bounded by the window and the queue of requests.
     unconfirmed: VecDeque<(String, Bytes)>,
+    /// The rows in which a connection broke, and how many messages of them were confirmed or are among the unconfirmed: the
+    /// engine writes these rows again.
+    interrupted: Option<(RecordBatch, usize)>,
 }
 
 impl std::fmt::Debug for MqttSink {
@@ -98,7 +102,23 @@ impl Progress {
 impl MqttSink {
     pub(super) fn new(parts: Arc<SinkParts>, context: &BuildContext) -> Self {
         let encoder = (parts.encoder)();
-        Self { parts, encoder, meter: Arc::clone(&context.meter), connection: None, unconfirmed: VecDeque::new() }
+        Self {
+            parts,
+            encoder,
+            meter: Arc::clone(&context.meter),
+            connection: None,
+            unconfirmed: VecDeque::new(),
+            interrupted: None,
+        }
+    }
+
+    /// How many messages of these rows we have from the last time when they were written.
+    fn have(&mut self, rows: &RecordBatch) -> usize {
+        let same = |before: &RecordBatch| {
+            let column = before.columns().first().zip(rows.columns().first());
+            before.num_rows() == rows.num_rows() && column.is_some_and(|(before, now)| Arc::ptr_eq(before, now))
+        };
+        self.interrupted.take().filter(|(before, _)| same(before)).map_or(0, |(_, messages)| messages)
     }
 
     /// Forgets what was confirmed; the error if the connection has ended.
@@ -160,7 +180,7 @@ impl Sink for MqttSink {
         let topics = parts.topic.of(rows)?;
         let mut outcome = Outcome::default();
         let (mut no_topic, mut no_payload) = (0, 0);
-        let mut added = 0;
+        let have = self.have(rows);
         for (topic, payload) in topics.into_iter().zip(payloads) {
             let (Some(topic), Some(payload)) = (&topic, payload) else {
                 if topic.is_none() {
@@ -170,16 +190,16 @@ impl Sink for MqttSink {
                 }
                 continue;
             };
-            self.unconfirmed.push_back((topic.clone(), payload.clone()));
-            added += 1;
-            if client.publish(topic, payload, parts.qos, parts.retain).await.is_err() {
-                let error = self.ended().await;
-                // The engine writes this batch again; what is still unconfirmed of earlier ones is ours to repeat.
-                let keep = self.unconfirmed.len().saturating_sub(added);
-                self.unconfirmed.truncate(keep);
-                return Err(error);
-            }
             outcome.written += 1;
+            if outcome.written <= have {
+                continue;
+            }
+            self.unconfirmed.push_back((topic.clone(), payload.clone()));
+            if client.publish(topic, payload, parts.qos, parts.retain).await.is_err() {
+                // The engine writes these rows again; what is unconfirmed by then is ours to repeat.
+                self.interrupted = Some((rows.clone(), outcome.written));
+                return Err(self.ended().await);
+            }
         }
         if no_topic > 0 {
             let why = "a column of the topic has no value, an empty level, or one of + and #";

@@ -4,8 +4,15 @@
 //! waits in a bounded [`Inbox`]. At QoS 1 the broker keeps a copy of every message until [`Source::ack`]; after a lost
 //! connection it sends the unacknowledged ones again, so delivery is at least once. Acknowledgements go out in the order of
 //! the messages, as the protocol demands.
+//!
+//! What is sent again and is still in the engine's hands is not handed on twice: within a session the broker must repeat a
+//! message under its packet id, and cannot give that id to another one before we have acknowledged it. It is acknowledged as
+//! soon as the engine is done with the first copy. Two kinds do come twice: those whose acknowledgement was on its way when
+//! the connection broke, since the broker may have used their ids for others by then; and, after a restart, those that were
+//! not acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use super::broker::{ANSWER_WITHIN, Broker, Session};
 use super::inbox::{Arrived, Inbox};
-use super::link::{Client, Link, Told};
+use super::link::{Client, Link, Message, Told};
 use super::template::TopicTemplates;
 use crate::codec::{Cell, Columns, Field};
 use crate::{BuildContext, Frames, Meter, Position, Pulled, Source};
@@ -45,6 +52,10 @@ pub(super) struct MqttSource {
     connection: Option<Connection>,
     /// QoS 1 messages that the broker still waits for, oldest first.
     unacknowledged: VecDeque<Unacknowledged>,
+    /// The same of earlier connections, by packet: the broker will send them again. At most one a packet id.
+    held: HashMap<u16, Unacknowledged>,
+    /// The engine is done with all up to this sequence.
+    done: u64,
     /// Whether this source was connected before, so that the broker should remember it.
     known: bool,
     /// Counts over all connections, so that a late acknowledgement of an earlier one cannot hit a message of this one.
@@ -62,6 +73,8 @@ struct Connection {
 struct Unacknowledged {
     sequence: u64,
     packet: u16,
+    /// What it says: a broker that breaks the rules of packet ids must not cost us a message.
+    digest: u64,
     /// Whether the engine has it; if not, it was dropped here and is only waiting for its turn.
     delivered: bool,
 }
@@ -93,6 +106,8 @@ impl MqttSource {
             meter: Arc::clone(&context.meter),
             connection: None,
             unacknowledged: VecDeque::new(),
+            held: HashMap::new(),
+            done: 0,
             known: false,
             sequence: 0,
         }
@@ -103,11 +118,14 @@ impl MqttSource {
         let parts = Arc::clone(&self.parts);
         let mut columns = Columns::new(&parts.columns, arrived.len());
         let mut cells = parts.columns.iter().map(|_| Cell::default()).collect::<Vec<_>>();
-        let mut fits = Vec::with_capacity(arrived.len());
-        let (mut unknown, mut too_large) = (0, 0);
+        let mut fates = Vec::with_capacity(arrived.len());
+        let (mut unknown, mut too_large, mut already_taken) = (0, 0, 0);
         let captured = parts.topics.columns.len();
         for Arrived { message, too_large: large, .. } in &arrived {
-            let known = !large && parts.topics.read(&message.topic, cells.get_mut(..captured).unwrap_or_default());
+            let held = self.take_held(message);
+            let new = held.is_none();
+            let known = new && !large;
+            let known = known && parts.topics.read(&message.topic, cells.get_mut(..captured).unwrap_or_default());
             if known {
                 if let Some([topic, qos, retained]) = cells.get_mut(captured..) {
                     *topic = Cell::Text(message.topic.as_str().into());
@@ -115,20 +133,27 @@ impl MqttSource {
                     *retained = Cell::Bool(message.retained);
                 }
                 columns.push(&mut cells).map_err(|fault| Error::internal(format!("metadata: {}", fault.detail)))?;
+            } else if !new {
+                already_taken += 1;
             } else if *large {
                 too_large += 1;
             } else {
                 unknown += 1;
             }
-            fits.push(known);
+            fates.push((known, held));
         }
         drop(cells);
         let metadata = columns.into_arrays()?;
         let mut frames = Frames { payloads: Vec::with_capacity(arrived.len()), received_at: Vec::new(), metadata };
-        for (Arrived { message, at, .. }, delivered) in arrived.into_iter().zip(fits) {
+        for (Arrived { message, at, .. }, (delivered, held)) in arrived.into_iter().zip(fates) {
+            if let Some(held) = held {
+                self.unacknowledged.push_back(held);
+                continue;
+            }
             self.sequence += 1;
             if let Some(packet) = message.packet {
-                self.unacknowledged.push_back(Unacknowledged { sequence: self.sequence, packet, delivered });
+                let (sequence, digest) = (self.sequence, digest(&message));
+                self.unacknowledged.push_back(Unacknowledged { sequence, packet, digest, delivered });
             }
             if delivered {
                 frames.payloads.push(message.payload);
@@ -140,15 +165,25 @@ impl MqttSource {
                 self.meter.dropped(reason, count);
             }
         }
-        self.acknowledge(0);
+        if already_taken > 0 {
+            self.meter.add("already_taken", already_taken);
+        }
+        self.acknowledge();
         Ok((!frames.payloads.is_empty()).then_some(frames))
     }
 
-    /// Acknowledges in order what is done with: up to a sequence, and what was dropped right behind it.
-    fn acknowledge(&mut self, upto: u64) {
+    /// If a message is one that we hold from an earlier connection, what we know of it.
+    fn take_held(&mut self, message: &Message) -> Option<Unacknowledged> {
+        // Under the id of one that we hold, another message means that the broker has given that one up.
+        let held = self.held.remove(&message.packet?)?;
+        (message.again && held.digest == digest(message)).then_some(held)
+    }
+
+    /// Acknowledges in order what is done with, and what was dropped right behind it.
+    fn acknowledge(&mut self) {
         let Some(connection) = &self.connection else { return };
         while let Some(first) = self.unacknowledged.front()
-            && (first.sequence <= upto || !first.delivered)
+            && (first.sequence <= self.done || !first.delivered)
         {
             // If the loop is gone the broker sends the message again, and `pull` says why it is gone.
             if connection.client.acknowledge(first.packet).is_err() {
@@ -157,6 +192,12 @@ impl MqttSource {
             self.unacknowledged.pop_front();
         }
     }
+}
+
+fn digest(message: &Message) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&message.topic, &message.payload).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[async_trait(?Send)]
@@ -168,6 +209,9 @@ impl Source for MqttSource {
         if self.known && !remembered && !parts.session.clean {
             tracing::warn!(broker = %parts.broker.url, "the broker has forgotten our session: messages since then are lost");
             self.meter.add("sessions_lost", 1);
+        }
+        if !remembered {
+            self.held.clear();
         }
         let inbox = Arc::new(Inbox::new(parts.messages_max, parts.bytes_max, parts.payload_max));
         let network = Network {
@@ -205,13 +249,14 @@ impl Source for MqttSource {
 
     async fn ack(&mut self, position: &Position) -> Result<()> {
         if let Position::Sequence(upto) = position {
-            self.acknowledge(*upto);
+            self.done = self.done.max(*upto);
+            self.acknowledge();
         }
         Ok(())
     }
 
     async fn close(&mut self) -> Result<()> {
-        self.unacknowledged.clear();
+        self.held.extend(self.unacknowledged.drain(..).map(|one| (one.packet, one)));
         if let Some(Connection { client, task, .. }) = self.connection.take()
             && client.disconnect().is_ok()
         {

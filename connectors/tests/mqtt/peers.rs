@@ -192,11 +192,15 @@ pub(super) fn certificates(folder: &Path) {
     }
 }
 
-/// A broker of our own making: logs one client in, hears so many messages, and hangs up. It may never acknowledge.
-pub(super) async fn hear(listener: &tokio::net::TcpListener, count: usize, acknowledge: bool) -> Vec<String> {
+/// A broker of our own making: logs one client in, hears messages until it has enough, and hangs up. It may never acknowledge.
+pub(super) async fn hear(
+    listener: &tokio::net::TcpListener,
+    enough: impl Fn(&[String]) -> bool,
+    acknowledge: bool,
+) -> Vec<String> {
     let (mut socket, _) = listener.accept().await.unwrap();
     let (mut bytes, mut heard) = (BytesMut::new(), Vec::new());
-    while heard.len() < count {
+    while !enough(&heard) {
         assert!(socket.read_buf(&mut bytes).await.unwrap() > 0, "the client left");
         while let Ok(packet) = Packet::read(&mut bytes, 1 << 20) {
             match packet {
@@ -213,4 +217,48 @@ pub(super) async fn hear(listener: &tokio::net::TcpListener, count: usize, ackno
         }
     }
     heard
+}
+
+/// A broker of our own making for a source: logs one client in, with its session remembered or not, takes its subscription, and
+/// sends messages: packet id, whether it says that it sent this before, payload. Dropping what it gives hangs up.
+pub(super) async fn send(
+    listener: &tokio::net::TcpListener,
+    remembered: bool,
+    messages: &[(u8, bool, &str)],
+) -> tokio::net::TcpStream {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut bytes = BytesMut::new();
+    loop {
+        assert!(socket.read_buf(&mut bytes).await.unwrap() > 0, "the client left");
+        match Packet::read(&mut bytes, 1 << 20) {
+            Ok(Packet::Connect(_)) => socket.write_all(&[0x20, 2, remembered.into(), 0]).await.unwrap(),
+            Ok(Packet::Subscribe(asked)) => {
+                let [high, low] = asked.pkid.to_be_bytes();
+                socket.write_all(&[0x90, 3, high, low, 1]).await.unwrap();
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for (packet, again, payload) in messages {
+        let rest = [&[0, 3], &b"p/a"[..], &[0, *packet], payload.as_bytes()].concat();
+        let head = [if *again { 0x3a } else { 0x32 }, u8::try_from(rest.len()).unwrap()];
+        socket.write_all(&[&head[..], &rest].concat()).await.unwrap();
+    }
+    socket
+}
+
+/// The packet ids of so many acknowledgements.
+pub(super) async fn acknowledged(socket: &mut tokio::net::TcpStream, count: usize) -> Vec<u16> {
+    let (mut bytes, mut packets) = (BytesMut::new(), Vec::new());
+    while packets.len() < count {
+        assert!(socket.read_buf(&mut bytes).await.unwrap() > 0, "the client left");
+        while let Ok(packet) = Packet::read(&mut bytes, 1 << 20) {
+            match packet {
+                Packet::PubAck(ack) => packets.push(ack.pkid),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    packets
 }
