@@ -39,6 +39,10 @@ pub struct Outcome {
     /// From the start of the engine's process to the first that came out of it, in microseconds.
     #[serde(default)]
     pub first_output: Option<f64>,
+    /// How long after the end of a rush answers were late, by what is watched, in microseconds; nothing for one that did not
+    /// catch up within the run.
+    #[serde(default)]
+    pub recoveries: BTreeMap<String, f64>,
     /// What happened in each second, from the first.
     pub timeline: Vec<Second>,
     /// What was to be held, and what was found.

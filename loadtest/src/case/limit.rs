@@ -7,6 +7,7 @@
 //! | a watch with a deadline | `missed` | of all that were due: `100 per million` |
 //! | `engine STAGE` | `p50`, `p99`, `p99.9`, `max` | a duration; what the engine times itself, at the source or sink where it is greatest |
 //! | `engine` | `start` | a duration: from the start of its process to the first setpoint at the PLC |
+//! | a watch | `recovery`: from the end of a rush until answers are in time again | a duration |
 //! | `engine` | `cpu` | percent of one core, over the whole run: `50%` |
 //! | `engine` | `rss`, `rss growth` | `64MB`; growth: within an hour, by a straight line through all seconds |
 //! | `engine` | `descriptors`, `descriptors growth` | a number: the most in any second, and by the same line |
@@ -53,6 +54,7 @@ enum What {
     Reordered,
     Missed,
     Start,
+    Recovery,
     Cpu,
     Rss,
     RssGrowth,
@@ -77,7 +79,7 @@ enum Unit {
     PerMillion,
 }
 
-const WORDS: [(&str, What, Unit); 17] = [
+const WORDS: [(&str, What, Unit); 18] = [
     ("p50", What::P50, Unit::Micros),
     ("p90", What::P90, Unit::Micros),
     ("p99", What::P99, Unit::Micros),
@@ -90,6 +92,7 @@ const WORDS: [(&str, What, Unit); 17] = [
     ("reordered", What::Reordered, Unit::Count),
     ("missed", What::Missed, Unit::PerMillion),
     ("start", What::Start, Unit::Micros),
+    ("recovery", What::Recovery, Unit::Micros),
     ("cpu", What::Cpu, Unit::Percent),
     ("rss growth", What::RssGrowth, Unit::Bytes),
     ("descriptors growth", What::DescriptorsGrowth, Unit::Count),
@@ -219,6 +222,7 @@ impl Quantity {
             What::Reordered => account(|books| books.reordered),
             What::Missed => outcome.deadlines.get(&self.subject).filter(|met| met.due > 0).map(|met| met.per_million),
             What::Start => outcome.first_output,
+            What::Recovery => outcome.recoveries.get(&self.subject).copied(),
             What::Cpu if seconds.is_empty() => None,
             What::Cpu => Some(seconds.iter().map(|second| second.cpu_percent).sum::<f64>() / seconds.len() as f64),
             What::Rss => seconds.iter().map(|second| second.rss_bytes as f64).reduce(f64::max),

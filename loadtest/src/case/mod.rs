@@ -30,6 +30,7 @@ mod limit;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lineside_model::options::did_you_mean;
 use lineside_model::{Error, Result, Span};
@@ -110,6 +111,13 @@ pub struct Watch {
     pub through: Option<Vec<String>>,
     /// How long after it was due an answer is still in time.
     pub deadline: Option<Span>,
+}
+
+impl Watch {
+    /// How late answers may be that count as in time after a rush: the deadline, or 100 ms.
+    pub(crate) fn in_time(&self) -> Span {
+        self.deadline.unwrap_or(Span::from_millis(100))
+    }
 }
 
 /// The simulated ovens. What they see of setpoints is watched under the name `write`.
@@ -231,6 +239,13 @@ impl Case {
             if !feed.contains_key(name) {
                 return Err(wrong(format!("{who} follows from a feed \"{name}\" that there is not"))
                     .hint(did_you_mean(name, feed.keys().map(String::as_str))));
+            }
+        }
+        for (name, feed) in &feed {
+            let (first, last) = (Duration::from_secs(warm_up), Duration::from_secs(warm_up + seconds));
+            if feed.messages.rush.is_some_and(|rush| rush.end() < first || rush.end() >= last) {
+                return Err(wrong(format!("feed \"{name}\" has a rush that does not end while it is measured"))
+                    .hint("rush.from and rush.lasts are counted from the start of the feed, warm-up included"));
             }
         }
         if fleet.is_some_and(|fleet| fleet.poll <= Span::ZERO) {

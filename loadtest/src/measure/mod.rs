@@ -8,9 +8,11 @@ mod answer;
 mod expected;
 mod lateness;
 mod ledger;
+mod recovery;
 mod windows;
 
 pub use answer::Answer;
 pub use expected::{Expect, Expected};
 pub use lateness::{InSecond, Lateness};
 pub use ledger::Ledger;
+pub(crate) use recovery::recovery;

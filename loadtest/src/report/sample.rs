@@ -101,6 +101,7 @@ pub(crate) fn outcome() -> Outcome {
             ("telemetry".to_owned(), Account { expected: 600_000, arrived: 600_000, ..Account::default() }),
         ]),
         latencies: whole.iter().map(|(name, nanos)| ((*name).to_owned(), Latency::of(nanos))).collect(),
+        recoveries: BTreeMap::new(),
         timeline,
         limits: vec![
             limit("alarm p99", "at most 50 ms", 50e3, "35.9 ms", true),

@@ -15,6 +15,7 @@ use lineside_model::Result;
 use crate::case::Case;
 use crate::engine::Engine;
 use crate::machine;
+use crate::measure::recovery;
 use crate::outcome::{Outcome, Second};
 use stage::Stage;
 
@@ -57,6 +58,13 @@ pub async fn run(case: &Case, lineside: &Path, mut tell: impl FnMut(Progress<'_>
         }
     }
     stage.close(&mut outcome).await?;
+    for (name, watch) in &case.watches {
+        let Some(rush) = case.feeds.get(&watch.feed).and_then(|feed| feed.messages.rush) else { continue };
+        // A second that the end of the rush cuts is part of the rush.
+        let end = rush.end().saturating_sub(Duration::from_secs(case.warm_up)).as_secs_f64().ceil() as usize;
+        let found = recovery(&outcome.timeline, name, end, watch.in_time());
+        outcome.recoveries.extend(found.map(|micros| (name.clone(), micros)));
+    }
     let judged = case.limits.iter().map(|rule| rule.judge(&outcome)).collect::<Vec<_>>();
     outcome.limits.extend(judged);
     Ok(outcome)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lineside_model::{Result, Span, Timestamp};
 
+use super::rush::{count, taken};
 use super::{Kind, Message, Options};
 
 /// A burst that nobody asked for is of this many seconds.
@@ -38,8 +39,9 @@ impl Messages {
     /// An option is out of its range.
     pub fn new(options: &Options) -> Result<Self> {
         options.check()?;
-        let together = options.burst.map_or_else(|| (options.rate * BURST_S).round().max(1.0) as u64, u64::from);
-        let end = options.lasts.map_or(u64::MAX, |lasts| (lasts.as_secs_f64() * options.rate).round() as u64);
+        let fastest = options.rate * options.rush.map_or(1.0, |rush| rush.times.max(1.0));
+        let together = options.burst.map_or_else(|| (fastest * BURST_S).round().max(1.0) as u64, u64::from);
+        let end = options.lasts.map_or(u64::MAX, |lasts| count(lasts, options.rate, options.rush));
         Ok(Self {
             options: options.clone(),
             first: Timestamp(0),
@@ -61,7 +63,7 @@ impl Messages {
 
     /// When a reading is taken, since the start.
     fn taken(&self, index: u64) -> Span {
-        Span::from_micros((index as f64 * 1e6 / self.options.rate) as i64)
+        Span::from_micros(taken(index, self.options.rate, self.options.rush) as i64)
     }
 
     /// When a reading leaves if nothing holds it up: with the last one of its burst.

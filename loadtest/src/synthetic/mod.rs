@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`Messages`] | the messages of a plant, from its [`Options`] |
 //! | [`Multiplied`] | a recorded trace, multiplied in sensors and speed |
+//! | [`Rush`] | a while in which they tell faster |
 //! | [`Signal`] | what the sensors tell: level, noise, drift, steps |
 //! | [`Trouble`] | disorder, duplicates, gaps, payloads that cannot be read |
 //!
@@ -21,6 +22,7 @@
 
 mod messages;
 mod multiplied;
+mod rush;
 mod signal;
 mod trouble;
 
@@ -31,6 +33,7 @@ use serde::Deserialize;
 
 pub use messages::Messages;
 pub use multiplied::{Multiplied, Multiply};
+pub use rush::Rush;
 pub use signal::{Signal, Steps};
 pub use trouble::{Disorder, Gaps, Trouble};
 
@@ -42,6 +45,8 @@ pub struct Options {
     pub sensors: u32,
     /// Readings a second, of all sensors together. Default 10,000.
     pub rate: f64,
+    /// A while in which they all tell faster. Default: none.
+    pub rush: Option<Rush>,
     /// What chance is made from. Default 1.
     pub seed: u64,
     /// So many readings leave together, when the last of them is taken, as a gateway sends after each scan. Default: those
@@ -60,6 +65,7 @@ impl Default for Options {
         Self {
             sensors: 100,
             rate: 10_000.0,
+            rush: None,
             seed: 1,
             burst: None,
             lasts: None,
@@ -79,6 +85,7 @@ impl Options {
             return Err(Error::user("option \"sensors\" expects at least 1, found 0"));
         }
         check_above_0("rate", self.rate)?;
+        self.rush.map_or(Ok(()), |rush| rush.check())?;
         if self.burst == Some(0) {
             return Err(Error::user("option \"burst\" expects at least 1, found 0"));
         }
