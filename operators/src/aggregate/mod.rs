@@ -15,6 +15,7 @@ mod column;
 mod count;
 mod counter;
 mod ends;
+mod entries;
 mod ewma;
 mod external;
 mod extreme;

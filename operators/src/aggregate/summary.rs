@@ -9,74 +9,104 @@
 use arrow::array::Array;
 use arrow::datatypes::{Float64Type, Int64Type};
 use lineside_model::Result;
-use serde::{Deserialize, Serialize};
 
+use super::entries::{EMPTY, Entries, Entry, grow};
 use super::{
     Column, Pair, Partial, Picked, Rows, Statistic, check_slots, fill_together, from_bytes, put_back_entries,
     put_before_entries, same, stay, take_entries, to_bytes,
 };
 
+const SIGN: u64 = 1 << 63;
+
 /// What is known of the values of one slot.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+///
+/// Nothing is all zeros: ranks are places counted from the least there could be, and of the least value the rank is kept from
+/// the other end. So the smaller value has the greater rank, and both extremes are found in the same way.
+#[derive(Clone, Copy, Debug)]
 struct Numbers {
     sum: f64,
-    least: i64,
-    greatest: i64,
+    least: u64,
+    greatest: u64,
     values: u64,
 }
 
 impl Numbers {
-    const NONE: Self = Self { sum: 0.0, least: i64::MAX, greatest: i64::MIN, values: 0 };
+    #[inline]
+    fn of(entry: &Entry) -> Self {
+        let [sum, least, greatest, values] = *entry;
+        Self {
+            sum: f64::from_le_bytes(sum),
+            least: u64::from_le_bytes(least),
+            greatest: u64::from_le_bytes(greatest),
+            values: u64::from_le_bytes(values),
+        }
+    }
 
     #[inline]
-    fn add(&mut self, value: f64) {
-        let place = place(value);
-        self.sum += value;
-        self.least = self.least.min(place);
-        self.greatest = self.greatest.max(place);
-        self.values += 1;
+    fn entry(self) -> Entry {
+        let Self { sum, least, greatest, values } = self;
+        [sum.to_le_bytes(), least.to_le_bytes(), greatest.to_le_bytes(), values.to_le_bytes()]
     }
 
-    /// These and others together.
-    fn with(&self, other: &Self) -> Self {
-        let mut both = *self;
-        both.merge(other);
-        both
+    #[inline]
+    fn add(self, value: f64, rank: u64) -> Self {
+        Self {
+            sum: self.sum + value,
+            least: self.least.max(!rank),
+            greatest: self.greatest.max(rank),
+            values: self.values + 1,
+        }
     }
 
-    fn merge(&mut self, other: &Self) {
-        self.sum += other.sum;
-        self.least = self.least.min(other.least);
-        self.greatest = self.greatest.max(other.greatest);
-        // A damaged snapshot may hold any count, so this one addition must not overflow.
-        self.values = self.values.saturating_add(other.values);
+    /// What two entries know together.
+    #[inline]
+    fn with(one: &Entry, next: &Entry) -> Entry {
+        let (one, next) = (Self::of(one), Self::of(next));
+        let both = Self {
+            sum: one.sum + next.sum,
+            least: one.least.max(next.least),
+            greatest: one.greatest.max(next.greatest),
+            // A damaged snapshot may hold any count, so this one addition must not overflow.
+            values: one.values.saturating_add(next.values),
+        };
+        both.entry()
     }
 }
 
-/// Where a float stands in the order of all floats.
+/// Where a float stands in the order of all floats, which is neither first nor last.
 #[inline]
-fn place(value: f64) -> i64 {
-    let bits = if value.is_nan() { f64::NAN } else { value }.to_bits().cast_signed();
-    bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed()
+fn rank(value: f64) -> u64 {
+    rank_of_number(if value.is_nan() { f64::NAN } else { value })
 }
 
-/// The float at a place.
-fn value_at(place: i64) -> f64 {
-    f64::from_bits((place ^ (place >> 63).cast_unsigned().wrapping_shr(1).cast_signed()).cast_unsigned())
+/// The same of one that is not a NaN with a sign.
+#[inline]
+fn rank_of_number(value: f64) -> u64 {
+    let bits = value.to_bits();
+    bits ^ ((bits.cast_signed() >> 63).cast_unsigned() | SIGN)
+}
+
+/// The float of a rank.
+#[inline]
+fn value_at(rank: u64) -> f64 {
+    f64::from_bits(rank ^ ((!rank.cast_signed() >> 63).cast_unsigned() | SIGN))
 }
 
 /// Numbers per slot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Summary {
-    numbers: Vec<Numbers>,
+    numbers: Entries,
     /// How many rows had no value; empty as long as all have one, as nearly always.
     nulls: Vec<u64>,
 }
 
 impl Summary {
-    fn floats(&self, picked: &Picked<'_>, column: &mut Column, of: impl Fn(&Numbers) -> f64) -> Result<()> {
-        let numbers = self.numbers.as_slice();
-        column.numbers::<Float64Type>(picked, |slot| (numbers[slot].values > 0).then(|| of(&numbers[slot])))
+    fn floats(&self, picked: &Picked<'_>, column: &mut Column, of: impl Fn(Numbers) -> f64) -> Result<()> {
+        let entries: &[Entry] = &self.numbers;
+        column.numbers::<Float64Type>(picked, |slot| {
+            let numbers = Numbers::of(&entries[slot]);
+            (numbers.values > 0).then(|| of(numbers))
+        })
     }
 
     fn counts(&self, picked: &Picked<'_>, column: &mut Column, of: impl Fn(usize) -> u64) -> Result<()> {
@@ -106,7 +136,7 @@ impl Partial for Summary {
     }
 
     fn resize(&mut self, slots: usize) {
-        grow(&mut self.numbers, slots, Numbers::NONE);
+        self.numbers.resize(slots);
         if !self.nulls.is_empty() {
             grow(&mut self.nulls, slots, 0);
         }
@@ -114,8 +144,15 @@ impl Partial for Summary {
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let column = rows.numbers::<Float64Type>()?;
-        let numbers = self.numbers.as_mut_slice();
-        rows.each(column, |slot, _, value| numbers[slot].add(value));
+        let entries: &mut [Entry] = &mut self.numbers;
+        let mut add = |slot: usize, value, rank| entries[slot] = Numbers::of(&entries[slot]).add(value, rank).entry();
+        // NaN is looked for in all rows at once, which takes less than to ask each row for it.
+        let values = &column.values()[rows.start..rows.start + rows.slots.len()];
+        if values.iter().fold(false, |any, value| any | value.is_nan()) {
+            rows.each(column, |slot, _, value| add(slot, value, rank(value)));
+        } else {
+            rows.each(column, |slot, _, value| add(slot, value, rank_of_number(value)));
+        }
         if let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) {
             let counts = self.nulls();
             for (_, slot) in (rows.start..).zip(rows.slots).filter(|(row, _)| nulls.is_null(*row)) {
@@ -127,10 +164,11 @@ impl Partial for Summary {
 
     fn merge(&mut self, other: &dyn Partial, map: &[u32]) -> Result<()> {
         let other = same::<Self>(other)?;
-        let mine = self.numbers.as_mut_slice();
+        let (mine, others) = (&mut *self.numbers, other.numbers.iter());
+        let merge = |mine: &mut Entry, entry: &Entry| *mine = Numbers::with(mine, entry);
         match stay(map) {
-            true => mine.iter_mut().zip(&other.numbers).zip(map).for_each(|((mine, numbers), _)| mine.merge(numbers)),
-            false => other.numbers.iter().zip(map).for_each(|(numbers, slot)| mine[*slot as usize].merge(numbers)),
+            true => mine.iter_mut().zip(others).zip(map).for_each(|((mine, entry), _)| merge(mine, entry)),
+            false => others.zip(map).for_each(|(entry, slot)| merge(&mut mine[*slot as usize], entry)),
         }
         if !other.nulls.is_empty() {
             let mine = self.nulls();
@@ -143,7 +181,10 @@ impl Partial for Summary {
 
     fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
         let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
-        fill_together(&mut self.numbers, &one.numbers, &next.numbers, Numbers::with);
+        self.numbers.clear();
+        self.numbers.resize(one.numbers.len());
+        let both = self.numbers.iter_mut().zip(one.numbers.iter().zip(next.numbers.iter()));
+        both.for_each(|(both, (one, next))| *both = Numbers::with(one, next));
         match (one.nulls.as_slice(), next.nulls.as_slice()) {
             ([], nulls) | (nulls, []) => nulls.clone_into(&mut self.nulls),
             (one, next) => fill_together(&mut self.nulls, one, next, |one, next| one.saturating_add(*next)),
@@ -159,7 +200,7 @@ impl Partial for Summary {
             (nulls, []) => map.iter().map(|slot| nulls[*slot as usize]).collect(),
             (_, nulls) => put_before_entries(self.nulls(), nulls, map, |one, next| one.saturating_add(*next)),
         };
-        Ok(Box::new(Self { numbers, nulls }))
+        Ok(Box::new(Self { numbers: numbers.into(), nulls }))
     }
 
     fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
@@ -176,7 +217,7 @@ impl Partial for Summary {
     fn fold(&mut self, pairs: &[Pair]) -> Result<()> {
         for pair in pairs {
             let (from, into) = pair.of(&mut self.numbers)?;
-            into.merge(from);
+            *into = Numbers::with(into, from);
             if !self.nulls.is_empty() {
                 let (from, into) = pair.of(&mut self.nulls)?;
                 *into = into.saturating_add(*from);
@@ -187,7 +228,7 @@ impl Partial for Summary {
 
     fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
         Box::new(Self {
-            numbers: take_entries(&mut self.numbers, slots, &Numbers::NONE),
+            numbers: take_entries(&mut self.numbers, slots, &EMPTY).into(),
             nulls: if self.nulls.is_empty() { Vec::new() } else { take_entries(&mut self.nulls, slots, &0) },
         })
     }
@@ -197,30 +238,32 @@ impl Partial for Summary {
     }
 
     fn emit_statistic(&self, statistic: Statistic, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
-        let (numbers, nulls) = (self.numbers.as_slice(), self.nulls.as_slice());
+        let (entries, nulls): (&[Entry], &[u64]) = (&self.numbers, &self.nulls);
+        let numbers = |slot: usize| Numbers::of(&entries[slot]);
         match statistic {
             Statistic::Rows if !nulls.is_empty() => {
-                self.counts(picked, column, |slot| numbers[slot].values.saturating_add(nulls[slot]))
+                self.counts(picked, column, |slot| numbers(slot).values.saturating_add(nulls[slot]))
             }
             Statistic::Rows | Statistic::Whole | Statistic::Count => {
-                self.counts(picked, column, |slot| numbers[slot].values)
+                self.counts(picked, column, |slot| numbers(slot).values)
             }
             Statistic::Sum => self.floats(picked, column, |numbers| numbers.sum),
-            Statistic::Mean => column.means(picked, |slot| (numbers[slot].sum, numbers[slot].values)),
-            Statistic::Least => self.floats(picked, column, |numbers| value_at(numbers.least)),
+            Statistic::Mean => column.means(picked, |slot| (numbers(slot).sum, numbers(slot).values)),
+            Statistic::Least => self.floats(picked, column, |numbers| value_at(!numbers.least)),
             Statistic::Greatest => self.floats(picked, column, |numbers| value_at(numbers.greatest)),
         }
     }
 
     fn save(&self) -> Result<Vec<u8>> {
         match self.nulls.is_empty() {
-            true => to_bytes(&(&self.numbers, vec![0u64; self.numbers.len()])),
-            false => to_bytes(&(&self.numbers, &self.nulls)),
+            true => to_bytes(&(&*self.numbers, vec![0u64; self.numbers.len()])),
+            false => to_bytes(&(&*self.numbers, &self.nulls)),
         }
     }
 
     fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
-        (self.numbers, self.nulls) = from_bytes(bytes)?;
+        let (numbers, nulls) = from_bytes::<(Vec<Entry>, _)>(bytes)?;
+        (self.numbers, self.nulls) = (numbers.into(), nulls);
         check_slots([self.numbers.len(), self.nulls.len()], slots)?;
         if self.nulls.iter().all(|nulls| *nulls == 0) {
             self.nulls = Vec::new();
@@ -229,40 +272,23 @@ impl Partial for Summary {
     }
 }
 
-/// Makes room for slots, with half of it to spare rather than as much again: for a million sensors that is 16 MB and not 32.
-fn grow<T: Copy>(column: &mut Vec<T>, slots: usize, empty: T) {
-    if slots > column.capacity() {
-        let room = slots.max(column.capacity() + column.capacity() / 2);
-        column.reserve_exact(room - column.len());
-    }
-    column.resize(slots, empty);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_takes_at_most_48_bytes_however_slots_were_added() {
-        let mut summary = Summary::default();
-        for slots in (0..100_000).step_by(777) {
-            summary.resize(slots);
-        }
-        let bytes = summary.numbers.capacity() * size_of::<Numbers>() + summary.nulls.capacity() * size_of::<u64>();
-        assert!(bytes <= 48 * summary.numbers.len(), "{bytes} bytes for {} slots", summary.numbers.len());
-    }
-
-    #[test]
-    fn places_have_the_order_of_floats_and_lead_back_to_them() {
+    fn ranks_have_the_order_of_floats_and_lead_back_to_them() {
         let ordered =
             [f64::NEG_INFINITY, f64::MIN, -1.0, -f64::MIN_POSITIVE, -0.0, 0.0, 5e-324, 1.0, f64::MAX, f64::INFINITY];
         for pair in ordered.windows(2) {
-            assert!(place(pair[0]) < place(pair[1]), "{pair:?}");
+            assert!(rank(pair[0]) < rank(pair[1]), "{pair:?}");
         }
         for value in ordered {
-            assert_eq!(value_at(place(value)).to_bits(), value.to_bits());
+            assert_eq!(value_at(rank(value)).to_bits(), value.to_bits());
         }
-        assert!(place(-f64::NAN) == place(f64::NAN) && place(f64::NAN) > place(f64::INFINITY));
-        assert!(value_at(place(f64::NAN)).is_nan());
+        assert!(rank(-f64::NAN) == rank(f64::NAN) && rank(f64::NAN) > rank(f64::INFINITY));
+        assert!(value_at(rank(f64::NAN)).is_nan());
+        let nothing = Numbers::of(&EMPTY);
+        assert!(nothing.greatest < rank(f64::NEG_INFINITY) && nothing.least < !rank(f64::NAN));
     }
 }

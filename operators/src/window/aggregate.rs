@@ -38,7 +38,7 @@ use crate::aggregate::{Partial, Rows};
 use crate::{Emitter, HandedOver, Operator, Port, Snapshot};
 
 const KIND: &str = "window";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// So many keys may be remembered beyond twice those of open windows.
 const KEYS_SPARE: usize = 1024;
 
@@ -53,8 +53,12 @@ pub(super) struct WindowAggregate {
     slices: BTreeMap<i64, Slice>,
     /// One for each output.
     views: Vec<View>,
-    /// Keys in all slices, each counted once for each slice it is in.
+    /// Keys in all slices, each counted once for each slice it is in,
     entries: usize,
+    /// and how many they were when slices were last left by closed windows.
+    entries_left: usize,
+    /// Whether some were left since it was last looked which keys make room for others.
+    left: bool,
     used: Used,
     scratch: Scratch,
 }
@@ -72,6 +76,8 @@ struct WindowState {
     keys: Vec<u8>,
     views: Vec<ViewState>,
     slices: Vec<(i64, SliceState)>,
+    entries_left: usize,
+    left: bool,
 }
 
 impl WindowAggregate {
@@ -82,6 +88,8 @@ impl WindowAggregate {
             slices: BTreeMap::new(),
             views: layout.views.iter().map(|_| View::new()).collect(),
             entries: 0,
+            entries_left: 0,
+            left: false,
             used: Used::default(),
             scratch: Scratch::default(),
             layout,
@@ -239,12 +247,19 @@ impl WindowAggregate {
         (0..self.empty.len()).map(|n| open.iter().any(|wanted| wanted[n])).collect()
     }
 
-    /// Forgets keys that are in no open window, once they are more than half of all, or there is hardly room for others and some were
-    /// just `left` by a window. If so, numbers are new ones: gives the old numbers of those that are left, in the order of the new ones.
-    pub(super) fn forget(&mut self, left: bool) -> Result<Option<Vec<u32>>> {
-        let (known, max) = (self.keys.len(), self.layout.max_groups);
-        let many = known > 2 * self.entries + KEYS_SPARE.min(max / 2);
-        if !(many || left && keys::is_near(known, max)) {
+    /// Forgets keys that are in no open window, once they are more than half of all, or if there is hardly room for others and that is
+    /// `asked` for. If so, numbers are new ones: gives the old numbers of those that are left, in the order of the new ones.
+    ///
+    /// A window that has just closed counts as open here: mostly its keys come again, and to number them anew costs more than all else
+    /// that is done for a row.
+    pub(super) fn forget(&mut self, asked: bool) -> Result<Option<Vec<u32>>> {
+        // Keys that were refused do not count: how many of them are remembered depends on how rows were batched.
+        let max = self.layout.max_groups;
+        let known = self.keys.len().min(max);
+        // A damaged snapshot may hold any number.
+        let lately = self.entries.max(self.entries_left);
+        let many = known > lately.saturating_mul(2).saturating_add(KEYS_SPARE.min(max / 2));
+        if !(many || asked && keys::is_near(known, max)) {
             return Ok(None);
         }
         let mut map = vec![0; self.keys.len()];
@@ -272,7 +287,30 @@ impl WindowAggregate {
                 self.close(n, open, out)?;
             }
         }
-        Ok(self.entries < entries)
+        Ok(self.leave_behind(entries))
+    }
+
+    /// Notes that windows were closed when there were so many entries; says whether slices were left by them.
+    fn leave_behind(&mut self, entries: usize) -> bool {
+        let left = self.entries < entries;
+        if left {
+            self.entries_left = entries;
+        }
+        left
+    }
+
+    /// Takes rows of which some have keys that there is no room for: before the first of them, the keys that closed windows have left are
+    /// forgotten.
+    fn process_in_new_room(&mut self, port: Port, rows: &RecordBatch, out: &mut dyn Emitter) -> Result<()> {
+        self.left = false;
+        let columns = self.layout.keys.iter().map(|column| ArrayRef::clone(rows.column(*column))).collect::<Vec<_>>();
+        let mut ids = Vec::new();
+        self.keys.intern(&columns, rows.num_rows(), &mut ids)?;
+        let is_refused = |id: &u32| *id as usize >= self.layout.max_groups;
+        let first = ids.iter().position(is_refused).unwrap_or(ids.len());
+        self.process(port, rows.slice(0, first), out)?;
+        self.forget(true)?;
+        self.process(port, rows.slice(first, ids.len() - first), out)
     }
 
     /// The watermark of the column that windows are cut by.
@@ -335,11 +373,15 @@ impl Batch<'_> {
 }
 
 impl Operator for WindowAggregate {
-    fn process(&mut self, _: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()> {
+    fn process(&mut self, port: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()> {
         let layout = Arc::clone(&self.layout);
         let Scratch { mut runs, mut ids, mut slots } = std::mem::take(&mut self.scratch);
         let keyed_by = (layout.keys.as_slice(), layout.key_types.as_slice());
+        let all = self.left.then(|| rows.clone());
         let (rows, refused) = keys::number_rows(&mut self.keys, keyed_by, rows, layout.max_groups, &mut ids)?;
+        if let Some(all) = all.filter(|_| refused > 0) {
+            return self.process_in_new_room(port, &all, out);
+        }
         if refused > 0 {
             (0..self.views.len()).for_each(|n| out.dropped_from(n, Reason::TooManyKeys, refused));
         }
@@ -365,8 +407,8 @@ impl Operator for WindowAggregate {
     }
 
     fn advance(&mut self, watermark: Timestamp, out: &mut dyn Emitter) -> Result<()> {
-        let left = self.close_all(watermark, out)?;
-        self.forget(left)?;
+        self.left |= self.close_all(watermark, out)?;
+        self.forget(false)?;
         Ok(())
     }
 
@@ -384,6 +426,8 @@ impl Operator for WindowAggregate {
             keys: keys::save(self.keys.as_ref(), &self.layout.key_types)?,
             views: self.views.iter().map(View::save).collect::<Result<_>>()?,
             slices: slices.collect::<Result<_>>()?,
+            entries_left: self.entries_left,
+            left: self.left,
         };
         Snapshot::save(KIND, VERSION, &state)
     }
@@ -391,7 +435,7 @@ impl Operator for WindowAggregate {
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         let state = snapshot.load::<WindowState>(KIND, VERSION)?;
         let layout = Arc::clone(&self.layout);
-        let mut fresh = Self::new(Arc::clone(&layout))?;
+        let mut fresh = Self { entries_left: state.entries_left, left: state.left, ..Self::new(Arc::clone(&layout))? };
         fresh.keys = keys::load(&state.keys, &layout.key_types)?;
         if state.views.len() != layout.views.len() {
             let message = format!(

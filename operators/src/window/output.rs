@@ -32,6 +32,8 @@ pub(super) struct Output<'a> {
     batch_rows: usize,
     /// Bounds of windows, each with how many rows it has here.
     windows: Vec<(Range<i64>, usize)>,
+    /// The bounds of the window that filled the last batch alone, and the columns of them.
+    large: Option<(Range<i64>, Vec<ArrayRef>)>,
     /// Names of the windows, if they have any.
     names: Option<StringBuilder>,
     ids: Vec<u32>,
@@ -56,6 +58,7 @@ impl<'a> Output<'a> {
             number: 0,
             batch_rows,
             windows: Vec::new(),
+            large: None,
             names: None,
             ids: Vec::new(),
             columns: results.iter().map(|_| Column::new(batch_rows)).collect(),
@@ -115,18 +118,33 @@ impl<'a> Output<'a> {
         if self.room() == 0 { self.flush() } else { Ok(()) }
     }
 
-    /// Puts everything out.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        let rows = self.ids.len();
-        if rows == 0 {
-            return Ok(());
+    /// The starts and ends of the windows of all rows. Batches of one large window share theirs.
+    fn bounds(&mut self, rows: usize) -> Vec<ArrayRef> {
+        let (first, _) = &self.windows[0];
+        let only = self.windows.iter().all(|(bounds, _)| bounds == first).then(|| first.clone());
+        if let (Some(only), Some((bounds, columns))) = (&only, &self.large)
+            && bounds == only
+            && columns[0].len() >= rows
+        {
+            return columns.iter().map(|column| column.slice(0, rows)).collect();
         }
         let times = |edge: fn(&Range<i64>) -> i64| -> ArrayRef {
             let mut times = Vec::with_capacity(rows);
             self.windows.iter().for_each(|(bounds, rows)| times.resize(times.len() + rows, edge(bounds)));
             Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
         };
-        let mut columns = vec![times(|bounds| bounds.start), times(|bounds| bounds.end)];
+        let columns = vec![times(|bounds| bounds.start), times(|bounds| bounds.end)];
+        self.large = only.filter(|_| rows == self.batch_rows).map(|bounds| (bounds, columns.clone()));
+        columns
+    }
+
+    /// Puts everything out.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let rows = self.ids.len();
+        if rows == 0 {
+            return Ok(());
+        }
+        let mut columns = self.bounds(rows);
         self.windows.clear();
         columns.extend(self.names.as_mut().map(|names| -> ArrayRef { Arc::new(names.finish()) }));
         columns.extend(self.keys.columns(&self.ids)?);

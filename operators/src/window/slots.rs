@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 
+use super::keys::follow;
 use crate::aggregate::Picked;
 
 /// The key of a slot that has none, the slot of a key that has none.
@@ -19,6 +20,8 @@ const SPARSE_MIN: usize = 256;
 /// A slice of keys that are their own slots has at most so many slots for each key that occurs, beyond [`DIRECT_MIN`].
 const SLOTS_PER_KEY: usize = 4;
 const DIRECT_MIN: usize = 64;
+/// So many slots are noted at a time where numbers follow one another.
+const IDS_AT_ONCE: usize = 64;
 
 /// Slots of keys.
 #[derive(Clone, Debug, Default)]
@@ -197,6 +200,22 @@ impl Slots {
         if self.live == self.keys.len() {
             return;
         }
+        // Devices polled one after the other have numbers that follow one another: then it takes no step for each row.
+        let mut some = ids.chunks_exact(IDS_AT_ONCE);
+        for ids in &mut some {
+            let first = ids[0] as usize;
+            match self.keys.get_mut(first..first + IDS_AT_ONCE).filter(|_| follow(ids)) {
+                Some(slots) => {
+                    self.live += slots.iter().filter(|slot| **slot == NONE).count();
+                    slots.copy_from_slice(ids);
+                }
+                None => self.claim_each(ids),
+            }
+        }
+        self.claim_each(some.remainder());
+    }
+
+    fn claim_each(&mut self, ids: &[u32]) {
         for id in ids {
             let slot = &mut self.keys[*id as usize];
             self.live += usize::from(*slot == NONE);

@@ -268,6 +268,42 @@ fn rows_of_more_groups_than_there_may_be_are_counted_and_those_of_known_ones_go_
     assert_eq!(rows[..2], [2_000, 2_000]);
 }
 
+/// The same groups mostly come again, so they are not forgotten before others need their room, which is in the midst of a batch.
+#[test]
+fn groups_make_room_at_the_same_row_however_the_input_is_cut() {
+    for max_groups in [5, 8, 16] {
+        let planned = plan(WindowSpec { max_groups, ..by_sensor(tumble(1), &[Sum]) }, &readings()).expect("sound");
+        let told = |rows_at_once: usize, restarts: bool| {
+            let (mut operator, mut out) = ((planned.build)(), Kept::default());
+            for second in 0..40i64 {
+                let sensor = |row: i64| format!("sensor{}", row * 7 % (3 + second % 8) + second / 5);
+                let columns: Vec<ArrayRef> = vec![
+                    Arc::new(TimestampMicrosecondArray::from(vec![second * 1_000_000; 60]).with_timezone("UTC")),
+                    Arc::new(StringArray::from_iter_values((0..60).map(sensor))),
+                    Arc::new(Float64Array::from(vec![1.0; 60])),
+                ];
+                let rows = RecordBatch::try_new(readings(), columns).expect("fits");
+                for from in (0..60).step_by(rows_at_once) {
+                    let some = rows.slice(from, rows_at_once.min(60 - from));
+                    operator.process(0, some, &mut out).expect("takes rows");
+                    if restarts {
+                        operator = restarted(&planned, operator.as_ref());
+                    }
+                }
+                // The next second has begun when this one is closed.
+                operator.advance(Timestamp(second * 1_000_000), &mut out).expect("advances");
+            }
+            operator.advance(Timestamp::MAX, &mut out).expect("ends");
+            (out.batches.iter().flat_map(lines).collect::<Vec<_>>(), out.dropped)
+        };
+        let whole = told(60, false);
+        assert_eq!(whole.1.contains_key(&Reason::TooManyKeys), max_groups < 10, "eleven at a time");
+        for (rows_at_once, restarts) in [(1, false), (7, false), (60, true), (7, true)] {
+            assert_eq!(told(rows_at_once, restarts), whole, "{rows_at_once} rows at once");
+        }
+    }
+}
+
 /// Four new groups a second, each in windows of twelve seconds: never more than some fifty at a time, whatever came before.
 #[test]
 fn groups_that_come_and_go_find_room_where_there_are_few_at_a_time() {

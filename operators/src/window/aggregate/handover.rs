@@ -34,7 +34,7 @@ impl WindowAggregate {
         if open.iter().zip(&self.views).all(|(open, view)| *open <= view.next()) {
             return Ok(None);
         }
-        let (mut slices, mut rows) = (Vec::new(), vec![0; self.views.len()]);
+        let (mut slices, mut rows, entries) = (Vec::new(), vec![0; self.views.len()], self.entries);
         while let Some(first) = self.slices.first_entry()
             && self.layout.cells.at(*first.key()).end <= watermark.micros()
         {
@@ -58,7 +58,8 @@ impl WindowAggregate {
         slices.iter().flat_map(|(_, slice)| slice.keys()).for_each(|key| occurs[key as usize] = true);
         let numbers = (0u32..).zip(&occurs).filter(|(_, occurs)| **occurs).map(|(key, _)| key).collect::<Vec<_>>();
         let keys = self.keys.columns(&numbers)?;
-        self.forget(!slices.is_empty())?;
+        self.left |= self.leave_behind(entries);
+        self.forget(false)?;
         Ok(Some(HandedOver(Box::new(Handover { keys, numbers, slices, rows }))))
     }
 

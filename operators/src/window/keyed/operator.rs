@@ -29,7 +29,7 @@ use crate::window::keys::{self, Keys};
 use crate::window::late::tell_rows;
 use crate::{Emitter, Operator, Port, Snapshot};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// So many keys may be remembered beyond twice those of open windows and waiting rows.
 const KEYS_SPARE: usize = 1024;
 

@@ -10,7 +10,7 @@ use arrow::datatypes::ArrowNativeType;
 use hashbrown::HashMap;
 use lineside_model::Result;
 
-use super::{Keys, NONE, next, only, unexpected};
+use super::{Keys, NONE, follow, next, only, unexpected};
 
 /// Integers below this are looked up in an array, and so are larger ones if they lie close together:
 const DIRECT_MIN: usize = 1 << 16;
@@ -44,14 +44,22 @@ impl<T: ArrowPrimitiveType> IntegerKeys<T>
 where
     T::Native: Hash + Eq,
 {
+    #[inline]
     fn id(&mut self, key: T::Native) -> Result<u32> {
-        if let Some(place) = key.to_usize().and_then(|key| self.direct.get_mut(key)) {
-            if *place == NONE {
-                *place = next(self.values.len())?;
-                self.values.push(key);
+        match key.to_usize().and_then(|key| self.direct.get_mut(key)) {
+            Some(place) => {
+                if *place == NONE {
+                    *place = next(self.values.len())?;
+                    self.values.push(key);
+                }
+                Ok(*place)
             }
-            return Ok(*place);
+            None => self.far_id(key),
         }
+    }
+
+    /// The number of a key beyond the array.
+    fn far_id(&mut self, key: T::Native) -> Result<u32> {
         if let Some(id) = self.others.get(&key) {
             return Ok(*id);
         }
@@ -148,7 +156,10 @@ where
     }
 
     fn columns(&self, ids: &[u32]) -> Result<Vec<ArrayRef>> {
-        let values = ids.iter().map(|id| self.values[*id as usize]).collect::<Vec<_>>();
+        let values = match ids.first() {
+            Some(first) if follow(ids) => self.values[*first as usize..][..ids.len()].to_vec(),
+            _ => ids.iter().map(|id| self.values[*id as usize]).collect::<Vec<_>>(),
+        };
         let nulls = ids.contains(&self.null).then(|| ids.iter().map(|id| *id != self.null).collect::<NullBuffer>());
         Ok(vec![Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))])
     }

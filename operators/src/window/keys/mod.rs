@@ -107,10 +107,21 @@ impl Keys for NoKeys {
     }
 }
 
+/// Whether numbers follow one another.
+pub(crate) fn follow(ids: &[u32]) -> bool {
+    let first = ids.first().copied().unwrap_or_default();
+    // To the end in any case: without a branch the loop does many numbers at a time.
+    (0u32..).zip(ids).fold(true, |all, (n, id)| all & (*id == first.wrapping_add(n)))
+}
+
+#[inline]
 fn next(len: usize) -> Result<u32> {
-    u32::try_from(len).ok().filter(|id| *id != NONE).ok_or_else(|| {
-        Error::user("more than four thousand million keys in open windows").hint("group by fewer columns")
-    })
+    u32::try_from(len).ok().filter(|id| *id != NONE).ok_or_else(no_more)
+}
+
+#[cold]
+fn no_more() -> Error {
+    Error::user("more than four thousand million keys in open windows").hint("group by fewer columns")
 }
 
 fn only(columns: &[ArrayRef]) -> Result<&ArrayRef> {
