@@ -275,6 +275,7 @@ impl Partial for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::{AsArray, Float64Array};
 
     #[test]
     fn ranks_have_the_order_of_floats_and_lead_back_to_them() {
@@ -290,5 +291,30 @@ mod tests {
         assert!(value_at(rank(f64::NAN)).is_nan());
         let nothing = Numbers::of(&EMPTY);
         assert!(nothing.greatest < rank(f64::NEG_INFINITY) && nothing.least < !rank(f64::NAN));
+    }
+
+    #[test]
+    fn nan_is_the_greatest_of_all_in_whichever_rows_it_comes() {
+        let values = [2.0, f64::NAN, -1.0, 5.0, -f64::NAN, 3.0, -0.5];
+        let column = Float64Array::from(values.to_vec());
+        for rows_at_once in 1..=values.len() {
+            let mut summary = Summary::default();
+            summary.resize(2);
+            for start in (0..values.len()).step_by(rows_at_once) {
+                // Every other row is of the other sensor.
+                let slots =
+                    (start as u32..values.len() as u32).take(rows_at_once).map(|row| row % 2).collect::<Vec<_>>();
+                let times = vec![0; slots.len()];
+                summary.update(&Rows { slots: &slots, times: &times, column: Some(&column), start }).expect("numbers");
+            }
+            let told = |statistic| {
+                let mut column = Column::new(2);
+                summary.emit_statistic(statistic, &Picked::Run(0..2), &mut column).expect("it has that");
+                column.finish().expect("there are rows").as_primitive::<Float64Type>().values().to_vec()
+            };
+            let (least, greatest) = (told(Statistic::Least), told(Statistic::Greatest));
+            assert_eq!(least, [-1.0, 3.0], "{rows_at_once} rows at once");
+            assert!(greatest.iter().all(|value| value.is_nan()), "{rows_at_once} rows at once");
+        }
     }
 }
