@@ -168,7 +168,7 @@ fn tumbling(c: &mut Criterion) {
 fn overlap(c: &mut Criterion) {
     let feed = Feed { per_second: 16_667, ..Feed::dense() };
     let batches = LazyCell::new(|| feed.batches());
-    let percentile = Percentile { fraction: 0.95, exact: false };
+    let percentile = |exact| Percentile { fraction: 0.95, exact };
     for (name, functions) in [
         ("count avg min max", &[Count, Avg, Min, Max][..]),
         ("avg", &[Avg]),
@@ -176,7 +176,8 @@ fn overlap(c: &mut Criterion) {
         ("max", &[Max]),
         ("first", &[FirstValue]),
         ("last", &[LastValue]),
-        ("percentile", &[percentile]),
+        ("percentile", &[percentile(true)]),
+        ("approximate percentile", &[percentile(false)]),
     ] {
         let mut group = c.benchmark_group(format!("overlap, {name}"));
         group.throughput(Throughput::Elements(feed.rows as u64));

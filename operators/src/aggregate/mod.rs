@@ -11,6 +11,7 @@
 
 mod area;
 mod avg;
+mod band;
 mod column;
 mod count;
 mod counter;
@@ -25,6 +26,7 @@ mod pairs;
 mod path;
 mod percentile;
 mod range;
+mod ranks;
 mod rows;
 mod share;
 mod slope;
@@ -50,6 +52,7 @@ pub use external::{External, ExternalAggregate, ExternalGroups};
 pub use function::{AggregateFunction, result_type};
 pub(crate) use function::{keeps, update_type};
 pub use pairs::PairStatistic;
+pub(crate) use ranks::Ranks;
 pub(crate) use rows::Rows;
 pub(crate) use share::{Shared, Statistic};
 
@@ -73,7 +76,7 @@ pub(crate) fn partial(function: &AggregateFunction, values: Option<&DataType>) -
         AggregateFunction::Mode => tally::mode(values)?,
         AggregateFunction::FirstValue => first_last::first(values)?,
         AggregateFunction::LastValue => first_last::last(values)?,
-        AggregateFunction::Percentile { fraction, exact: true } => Box::new(percentile::Percentile::at(*fraction)),
+        AggregateFunction::Percentile { fraction, exact: true } => Box::new(percentile::Percentiles::at(&[*fraction])),
         AggregateFunction::Percentile { fraction, exact: false } => Box::new(tdigest::ApproxPercentile::at(*fraction)),
         AggregateFunction::Delta => Box::new(ends::Change::delta()),
         AggregateFunction::RateOfChange => Box::new(ends::Change::rate()),
@@ -176,6 +179,17 @@ pub(crate) trait Partial: Any + Send + Debug {
     fn is_holistic(&self) -> bool {
         false
     }
+
+    /// What follows the `wanted` results of windows that overlap, if the partial is as large as the readings: nothing yet.
+    fn ranks(&self, _wanted: &mut dyn Iterator<Item = Statistic>) -> Option<Ranks> {
+        None
+    }
+
+    /// Its values come into a window: those of slot `i` into slot `map[i]`.
+    fn enter(&self, _ranks: &mut Ranks, _map: &[u32]) {}
+
+    /// As many values as it has go from a window, those that came first.
+    fn leave(&self, _ranks: &mut Ranks, _map: &[u32]) {}
 
     /// The columns as bytes, for a snapshot.
     fn save(&self) -> Result<Vec<u8>>;

@@ -1,34 +1,52 @@
-//! The exact percentile: the value below which a given fraction of the values lies.
+//! Exact percentiles: the values below which given fractions of the values lie.
 //!
 //! Between the two closest ranks the result is interpolated linearly, as SQL's `percentile_cont`, numpy's default and R's
-//! type 7 do. Every value of an open window is kept (8 bytes each), and once only: overlapping windows gather the values of
-//! their slices when they close. Over long windows of fast sensors use the approximate percentile.
+//! type 7 do. Every value of an open window is kept (8 bytes each), once for all percentiles of a column. Windows that overlap keep
+//! the values of the present one a second time, as they slide ([`super::ranks`]). Over long windows of fast sensors use the
+//! approximate percentile.
 
-use std::sync::Arc;
-
-use arrow::array::Float64Array;
 use arrow::datatypes::Float64Type;
-use lineside_model::Result;
+use lineside_model::{Error, Result};
 
-use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
+use super::band::{place_of, select};
+use super::ranks::Ranks;
+use super::{Column, Pair, Partial, Picked, Rows, Statistic, check_slots, from_bytes, same, take_entries, to_bytes};
+
+/// Room for so many values is not given back.
+const ROOM_MIN: usize = 16;
 
 /// All values per slot.
 #[derive(Clone, Debug)]
-pub(super) struct Percentile {
-    fraction: f64,
+pub(super) struct Percentiles {
+    /// From 0 to 1.
+    fractions: Vec<f64>,
     values: Vec<Vec<f64>>,
+    /// Room for the values of further slots, that of the next one last.
+    room: Vec<Vec<f64>>,
 }
 
-impl Percentile {
-    /// The percentile at a fraction from 0 to 1.
-    pub(super) fn at(fraction: f64) -> Self {
-        Self { fraction, values: Vec::new() }
+impl Percentiles {
+    /// The percentiles at these fractions.
+    pub(super) fn at(fractions: &[f64]) -> Self {
+        Self { fractions: fractions.to_vec(), values: Vec::new(), room: Vec::new() }
     }
 }
 
-impl Partial for Percentile {
+impl Partial for Percentiles {
     fn fresh(&self) -> Box<dyn Partial> {
-        Box::new(Self::at(self.fraction))
+        Box::new(Self::at(&self.fractions))
+    }
+
+    fn emptied(mut self: Box<Self>) -> Box<dyn Partial> {
+        for values in &mut self.values {
+            // One that was far longer once would keep its room for ever.
+            if values.capacity() > ROOM_MIN.max(4 * values.len()) {
+                values.shrink_to(2 * values.len());
+            }
+            values.clear();
+        }
+        self.values.reverse();
+        Box::new(Self { fractions: self.fractions, values: Vec::new(), room: self.values })
     }
 
     fn copy(&self) -> Box<dyn Partial> {
@@ -36,7 +54,7 @@ impl Partial for Percentile {
     }
 
     fn resize(&mut self, slots: usize) {
-        self.values.resize(slots, Vec::new());
+        self.values.resize_with(slots, || self.room.pop().unwrap_or_default());
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
@@ -61,20 +79,45 @@ impl Partial for Percentile {
     }
 
     fn take(&mut self, slots: &[u32]) -> Box<dyn Partial> {
-        Box::new(Self { fraction: self.fraction, values: take_entries(&mut self.values, slots, &Vec::new()) })
+        let values = take_entries(&mut self.values, slots, &Vec::new());
+        Box::new(Self { values, ..Self::at(&self.fractions) })
     }
 
     fn emit(&self, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
-        let mut scratch = Vec::new();
+        self.emit_statistic(Statistic::Whole, picked, column)
+    }
+
+    fn emit_statistic(&self, statistic: Statistic, picked: &Picked<'_>, column: &mut Column) -> Result<()> {
+        let fraction = self.fractions.get(statistic.percentile().unwrap_or_default());
+        let fraction = *fraction.ok_or_else(|| Error::internal("a percentile was not kept"))?;
+        let mut places = Vec::new();
         let at = |slot: usize| {
-            scratch.clone_from(&self.values[slot]);
-            interpolate(&mut scratch, self.fraction)
+            places.clear();
+            places.extend(self.values[slot].iter().copied().map(place_of));
+            select(&mut places, fraction)
         };
-        column.piece(Arc::new(picked.collect::<_, Float64Array>(at)))
+        let results = picked.collect::<_, Vec<_>>(at);
+        column.numbers::<Float64Type>(&Picked::Run(0..results.len()), |n| results[n])
     }
 
     fn is_holistic(&self) -> bool {
         true
+    }
+
+    fn ranks(&self, wanted: &mut dyn Iterator<Item = Statistic>) -> Option<Ranks> {
+        let mut numbers = wanted.filter_map(Statistic::percentile).collect::<Vec<_>>();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let fraction = |number: usize| self.fractions.get(number).map(|fraction| (number, *fraction));
+        Some(Ranks::of(numbers.into_iter().filter_map(fraction)))
+    }
+
+    fn enter(&self, ranks: &mut Ranks, map: &[u32]) {
+        ranks.enter(self.values.iter().map(Vec::as_slice), map);
+    }
+
+    fn leave(&self, ranks: &mut Ranks, map: &[u32]) {
+        ranks.leave(self.values.iter().map(Vec::len), map);
     }
 
     fn save(&self) -> Result<Vec<u8>> {
@@ -84,47 +127,5 @@ impl Partial for Percentile {
     fn load(&mut self, bytes: &[u8], slots: usize) -> Result<()> {
         self.values = from_bytes(bytes)?;
         check_slots([self.values.len()], slots)
-    }
-}
-
-/// The order of values: ascending, NaN of either sign last.
-pub(super) fn ascending(one: &f64, other: &f64) -> std::cmp::Ordering {
-    one.partial_cmp(other).unwrap_or_else(|| one.is_nan().cmp(&other.is_nan()))
-}
-
-/// The value at `fraction` of the ranks of `values`, which it reorders.
-pub(super) fn interpolate(values: &mut [f64], fraction: f64) -> Option<f64> {
-    let last = values.len().checked_sub(1)?;
-    let rank = last as f64 * fraction;
-    let below = (rank.floor() as usize).min(last);
-    let (_, low, above) = values.select_nth_unstable_by(below, ascending);
-    let low = *low;
-    let part = rank - below as f64;
-    if part <= 0.0 {
-        return Some(low);
-    }
-    let high = above.iter().copied().min_by(ascending).unwrap_or(low);
-    // Equal neighbours are not interpolated, since the difference of two infinities is no number.
-    Some(if low == high { low } else { low + part * (high - low) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_percentile_lies_between_the_closest_ranks() {
-        let at = |fraction| interpolate(&mut [30.0, 10.0, 40.0, 20.0], fraction);
-        assert_eq!(at(0.0), Some(10.0));
-        assert_eq!(at(0.5), Some(25.0));
-        assert_eq!(at(0.95), Some(38.5));
-        assert_eq!(at(1.0), Some(40.0));
-        assert_eq!(interpolate(&mut [7.0], 0.99), Some(7.0));
-        assert_eq!(interpolate(&mut [], 0.5), None);
-    }
-
-    #[test]
-    fn not_a_number_is_the_greatest_value() {
-        assert_eq!(interpolate(&mut [-f64::NAN, 1.0, 2.0], 0.5), Some(2.0));
     }
 }

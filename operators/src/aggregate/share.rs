@@ -1,8 +1,10 @@
-//! Aggregates that can be read off one partial are given one: count, sum, mean and extremes of a column of floats.
+//! Aggregates that can be read off one partial are given one: count, sum, mean and extremes of a column of floats; exact percentiles
+//! of a column.
 
 use arrow::datatypes::DataType;
 use lineside_model::Result;
 
+use super::percentile::Percentiles;
 use super::summary::Summary;
 use super::{AggregateFunction, Partial, partial};
 
@@ -13,6 +15,8 @@ pub(crate) enum Kept {
     One(AggregateFunction),
     /// Count, sum and extremes together.
     Summary,
+    /// Exact percentiles at these fractions.
+    Percentiles(Vec<f64>),
 }
 
 /// Which result of a partial is meant.
@@ -32,6 +36,18 @@ pub(crate) enum Statistic {
     Least,
     /// The greatest of them.
     Greatest,
+    /// The exact percentile of this number.
+    Percentile(usize),
+}
+
+impl Statistic {
+    /// Which exact percentile is meant, if one is.
+    pub(crate) fn percentile(self) -> Option<usize> {
+        match self {
+            Self::Percentile(number) => Some(number),
+            _ => None,
+        }
+    }
 }
 
 /// Partials for aggregates, each over one of `values`.
@@ -67,6 +83,9 @@ impl Shared {
                 found.map(|statistic| (place, statistic))
             });
             shared.unwrap_or_else(|| {
+                if let AggregateFunction::Percentile { fraction, exact: true } = function {
+                    return percentile(&mut partials, *fraction, *at);
+                }
                 let one = (Kept::One(function.clone()), *at);
                 let place = partials.iter().position(|known| *known == one).unwrap_or_else(|| {
                     partials.push(one);
@@ -83,10 +102,28 @@ impl Shared {
     pub(crate) fn build(&self, values: &[(usize, DataType)]) -> Result<Vec<Box<dyn Partial>>> {
         let build = |(kept, at): &(Kept, Option<usize>)| match kept {
             Kept::Summary => Ok::<Box<dyn Partial>, _>(Box::new(Summary::default())),
+            Kept::Percentiles(fractions) => Ok(Box::new(Percentiles::at(fractions)) as Box<dyn Partial>),
             Kept::One(function) => partial(function, at.map(|at| &values[at].1)),
         };
         self.partials.iter().map(build).collect()
     }
+}
+
+/// Finds the partial that keeps the values of a column for exact percentiles, and gives this one a number there.
+fn percentile(partials: &mut Vec<(Kept, Option<usize>)>, fraction: f64, at: Option<usize>) -> (usize, Statistic) {
+    let known = partials.iter_mut().enumerate().find_map(|(place, (kept, column))| match kept {
+        Kept::Percentiles(fractions) if *column == at => Some((place, fractions)),
+        _ => None,
+    });
+    let Some((place, fractions)) = known else {
+        partials.push((Kept::Percentiles(vec![fraction]), at));
+        return (partials.len() - 1, Statistic::Percentile(0));
+    };
+    let number = fractions.iter().position(|known| *known == fraction).unwrap_or_else(|| {
+        fractions.push(fraction);
+        fractions.len() - 1
+    });
+    (place, Statistic::Percentile(number))
 }
 
 fn statistic(function: &AggregateFunction) -> Option<Statistic> {
@@ -112,6 +149,17 @@ mod tests {
         assert_eq!(shared.partials, [(Kept::Summary, Some(0)), (Kept::One(LastValue), Some(0))]);
         let results = [(0, Statistic::Rows), (0, Statistic::Mean), (1, Statistic::Whole), (0, Statistic::Greatest)];
         assert_eq!(shared.results, results);
+    }
+
+    #[test]
+    fn exact_percentiles_of_one_column_keep_its_values_once() {
+        let values = [(3, DataType::Float64), (4, DataType::Float64)];
+        let at = |fraction, column| (AggregateFunction::Percentile { fraction, exact: true }, Some(column));
+        let shared = Shared::of(&[at(0.5, 0), at(0.5, 1), at(0.9, 0), at(0.5, 0)], &values);
+        let first = (Kept::Percentiles(vec![0.5, 0.9]), Some(0));
+        assert_eq!(shared.partials, [first, (Kept::Percentiles(vec![0.5]), Some(1))]);
+        let numbers = [(0, 0), (1, 0), (0, 1), (0, 0)];
+        assert_eq!(shared.results, numbers.map(|(place, number)| (place, Statistic::Percentile(number))));
     }
 
     #[test]

@@ -251,6 +251,7 @@ impl Partial for Summary {
             Statistic::Mean => column.means(picked, |slot| (numbers(slot).sum, numbers(slot).values)),
             Statistic::Least => self.floats(picked, column, |numbers| value_at(!numbers.least)),
             Statistic::Greatest => self.floats(picked, column, |numbers| value_at(numbers.greatest)),
+            Statistic::Percentile(_) => Err(lineside_model::Error::internal("a summary has no percentiles")),
         }
     }
 

@@ -16,7 +16,7 @@ use arrow::datatypes::Float64Type;
 use lineside_model::Result;
 use serde::{Deserialize, Serialize};
 
-use super::percentile::{ascending, interpolate};
+use super::band::{place_of, select};
 use super::{Column, Pair, Partial, Picked, Rows, check_slots, from_bytes, same, take_entries, to_bytes};
 
 /// Upper bound of the number of means: the δ of the paper.
@@ -75,7 +75,7 @@ impl Digest {
             self.means.push(Mean { value, weight: 1.0 });
         }
         self.means.extend_from_slice(more);
-        self.means.sort_by(|one, other| ascending(&one.value, &other.value));
+        self.means.sort_by_key(|mean| place_of(mean.value));
         let total = self.means.iter().map(|mean| mean.weight).sum::<f64>();
         let (mut before, mut limit, mut kept) = (0.0, total * rank_after(0.0), 0);
         for n in 1..self.means.len() {
@@ -97,7 +97,8 @@ impl Digest {
     /// The value at `fraction` of the ranks.
     fn at(&self, fraction: f64) -> Option<f64> {
         if self.means.is_empty() {
-            return interpolate(&mut self.waiting.clone(), fraction);
+            let mut places = self.waiting.iter().copied().map(place_of).collect::<Vec<_>>();
+            return select(&mut places, fraction);
         }
         let mut whole = self.clone();
         whole.compress(&[]);

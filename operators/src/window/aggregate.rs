@@ -184,7 +184,8 @@ impl WindowAggregate {
         let planned = &self.layout.views[n];
         let windows = &planned.windows;
         let stacked = stacked(&self.empty, &planned.wanted);
-        let merged = Merged { windows, like: &self.empty, wanted: &planned.wanted, stacked: &stacked };
+        let (like, wanted, results) = (&self.empty, &planned.wanted, &planned.results);
+        let merged = Merged { windows, like, wanted, stacked: &stacked, results };
         let mut closed = Output::of_view(n, planned, self.keys.as_ref(), out);
         while let Some(window) = view.next_with_rows(&self.slices, windows)
             && window < open
@@ -202,9 +203,11 @@ impl WindowAggregate {
                 }
             }
             view.closed_before(window + 1, windows);
+            view.sliding.left(&self.slices, view.horizon());
         }
         if open > view.next() {
             view.closed_before(open, windows);
+            view.sliding.left(&self.slices, view.horizon());
         }
         closed.flush()
     }

@@ -158,7 +158,8 @@ impl EarlyAggregate {
         let of_slice = |slice: &i64| windows.first(*slice).max(self.inner.view().next())..=windows.last(*slice);
         let open = self.changed.keys().flat_map(of_slice).filter(|window| *window < upto).collect::<BTreeSet<_>>();
         let stacked = stacked(self.inner.empty(), &planned.wanted);
-        let merged = Merged { windows, like: self.inner.empty(), wanted: &planned.wanted, stacked: &stacked };
+        let (like, wanted, results) = (self.inner.empty(), &planned.wanted, &planned.results);
+        let merged = Merged { windows, like, wanted, stacked: &stacked, results };
         let mut rows = Output::of_view(0, planned, self.inner.interned(), out);
         for window in open {
             let bounds = windows.bounds(window);
@@ -166,9 +167,9 @@ impl EarlyAggregate {
             let has_changed = |id: u32| changed.iter().any(|changed| changed.get(id as usize) == Some(&true));
             let slices = self.inner.slices().range(bounds).map(|(_, slice)| slice);
             let merge = merged.fold(slices, Part::Whole)?;
-            let Whole { rising, partials } = merge.whole();
+            let Whole { rising, partials, ranked } = merge.whole();
             let rising = rising.only(|key, _| has_changed(key));
-            rows.push(window, &Whole { rising, partials }, planned)?;
+            rows.push(window, &Whole { rising, partials, ranked }, planned)?;
         }
         rows.flush()?;
         self.changed.clear();

@@ -19,6 +19,7 @@ mod kind;
 mod late;
 mod layout;
 mod output;
+mod ranked;
 mod repeat;
 mod runs;
 mod shifts;
@@ -34,7 +35,7 @@ use arrow::datatypes::SchemaRef;
 use lineside_model::{Error, Problem, Problems, Result, Span};
 
 use self::aggregate::WindowAggregate;
-use self::assign::{Grid, SPAN_LIMIT};
+use self::assign::{Grid, SPAN_LIMIT, Windows};
 pub use self::calendar::Calendar;
 use self::columns::{Columns, names_of};
 pub use self::early::{Early, Emission, plan_emitting};
@@ -189,6 +190,12 @@ fn explain(spec: &WindowSpec) -> Vec<String> {
     };
     lines.extend(gaps.map(|what| format!("{what} leave gaps: rows in them are dropped and counted as filtered")));
     lines.extend(keeps(spec.aggregates.iter().map(|aggregate| &aggregate.function)));
+    let ranks = |function: &AggregateFunction| matches!(function, AggregateFunction::Percentile { exact: true, .. });
+    if Windows::of(kind).overlap() && spec.aggregates.iter().any(|aggregate| ranks(&aggregate.function)) {
+        let line = "percentile_cont follows windows as they slide: 8 bytes more for each value of one window, and those around \
+                    each rank";
+        lines.push(line.to_owned());
+    }
     lines
 }
 

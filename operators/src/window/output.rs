@@ -11,6 +11,7 @@ use lineside_model::Result;
 
 use super::keys::Keys;
 use super::layout::ViewLayout;
+use super::ranked::Ranked;
 use super::slice::Whole;
 use crate::Emitter;
 use crate::aggregate::{Column, Partial, Picked, Statistic};
@@ -85,7 +86,7 @@ impl<'a> Output<'a> {
                 let name = view.windows.name(window).unwrap_or_default();
                 some.clone().for_each(|_| names.append_value(name));
             }
-            self.read(whole.partials, &whole.rising.picked(some))?;
+            self.read(whole.partials, whole.ranked, &whole.rising.picked(some))?;
         }
         Ok(())
     }
@@ -100,7 +101,7 @@ impl<'a> Output<'a> {
                 self.ids.push(*key);
                 self.windows.push((bounds.clone(), 1));
             }
-            self.read(partials, &Picked::Run(some))?;
+            self.read(partials, None, &Picked::Run(some))?;
         }
         Ok(())
     }
@@ -111,9 +112,12 @@ impl<'a> Output<'a> {
     }
 
     /// Adds the results of these slots, and puts out a batch that is full.
-    fn read(&mut self, partials: &[Box<dyn Partial>], picked: &Picked<'_>) -> Result<()> {
+    fn read(&mut self, partials: &[Box<dyn Partial>], ranked: Option<&Ranked>, picked: &Picked<'_>) -> Result<()> {
         for (column, (partial, statistic)) in self.columns.iter_mut().zip(self.results) {
-            partials[*partial].emit_statistic(*statistic, picked, column)?;
+            match ranked.and_then(|ranked| ranked.get(*partial)) {
+                Some(ranks) => ranks.emit(*statistic, picked, column)?,
+                None => partials[*partial].emit_statistic(*statistic, picked, column)?,
+            }
         }
         if self.room() == 0 { self.flush() } else { Ok(()) }
     }

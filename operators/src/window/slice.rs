@@ -5,6 +5,7 @@
 use lineside_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use super::ranked::Ranked;
 pub(super) use super::slots::Renumbered;
 use super::slots::{NONE, Rising, Slots};
 use crate::aggregate::{Partial, Rows};
@@ -59,6 +60,8 @@ impl Used {
 pub(super) struct Whole<'a> {
     pub(super) rising: Rising<'a>,
     pub(super) partials: &'a [Box<dyn Partial>],
+    /// The results of some partials that are not read off them.
+    pub(super) ranked: Option<&'a Ranked>,
 }
 
 /// Which aggregates a merge is about.
@@ -66,9 +69,7 @@ pub(super) struct Whole<'a> {
 pub(super) enum Part {
     /// Those whose merged copies are kept.
     Combinable,
-    /// Those that are as large as their readings, gathered only when a window closes.
-    Holistic,
-    /// Both.
+    /// Those too that are as large as their readings.
     Whole,
 }
 
@@ -77,7 +78,6 @@ impl Part {
     pub(super) fn has(self, partial: &dyn Partial) -> bool {
         match self {
             Self::Combinable => !partial.is_holistic(),
-            Self::Holistic => partial.is_holistic(),
             Self::Whole => true,
         }
     }
@@ -148,7 +148,7 @@ impl Slice {
 
     /// All of it, as a window puts it out.
     pub(super) fn whole(&self) -> Whole<'_> {
-        Whole { rising: self.slots.rising(), partials: &self.partials }
+        Whole { rising: self.slots.rising(), partials: &self.partials, ranked: None }
     }
 
     /// Takes rows: finds the slots of their keys and hands each aggregate its column through `rows_of(aggregate, slots)`.
@@ -171,9 +171,7 @@ impl Slice {
 
     /// Takes `part` of the `wanted` aggregates of another slice.
     pub(super) fn merge(&mut self, other: &Self, part: Part, wanted: &[bool]) -> Result<()> {
-        if part != Part::Holistic {
-            self.rows = self.rows.saturating_add(other.rows);
-        }
+        self.rows = self.rows.saturating_add(other.rows);
         let mut map = Vec::new();
         let Some(map) = self.slots.find_all(&other.slots, &mut map) else { return Ok(()) };
         for ((mine, other), wanted) in self.partials.iter_mut().zip(&other.partials).zip(wanted) {

@@ -18,10 +18,11 @@ use lineside_model::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::assign::Windows;
+use super::ranked::Ranked;
 use super::slice::{Part, Slice, SliceState, Whole};
 use super::slots::{Rising, Slots};
 use super::stack::{Change, Stack};
-use crate::aggregate::Partial;
+use crate::aggregate::{Partial, Statistic};
 
 /// Merged slices of the windows that close next.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Sliding {
     /// The merge of slices from the middle to before `back_end`.
     back: Option<Stack>,
     back_end: i64,
+    /// What is as large as the readings, and not merged.
+    ranked: Ranked,
     window: Window,
 }
 
@@ -74,6 +77,8 @@ pub(super) struct Merged<'a> {
     pub(super) wanted: &'a [bool],
     /// Which of them the stacks hold, see [`stacked`].
     pub(super) stacked: &'a [bool],
+    /// What is read off them.
+    pub(super) results: &'a [(usize, Statistic)],
 }
 
 /// Which of the `wanted` aggregates merged copies are kept of.
@@ -105,6 +110,7 @@ impl Sliding {
             touched: i64::MIN,
             back: None,
             back_end: middle,
+            ranked: Ranked::default(),
             window: Window::default(),
         }
     }
@@ -116,6 +122,7 @@ impl Sliding {
 
     /// Forgets what was merged with slice `slice`, which has changed.
     pub(super) fn touched(&mut self, slice: i64) {
+        self.ranked.touched(slice);
         if slice < self.middle {
             self.touched = self.touched.max(slice);
         } else if slice < self.back_end {
@@ -136,7 +143,9 @@ impl Sliding {
         if self.middle <= window.start || damaged {
             let largest = slices.range(window.clone()).map(|(_, slice)| slice.live()).max();
             let expected = self.slots.live().max(largest.unwrap_or_default());
-            *self = Self { slots: Slots::expecting(expected), ..Self::new(window.end) };
+            let mut slots = Slots::expecting(expected);
+            self.ranked.renumber(&self.slots, &mut slots);
+            *self = Self { slots, ranked: std::mem::take(&mut self.ranked), ..Self::new(window.end) };
         }
         while let Some(change) = self.changes.pop_if(|change| change.cell < window.start || change.cell <= self.touched)
         {
@@ -167,22 +176,29 @@ impl Sliding {
             back.put_behind(slice, &mut self.slots, merged.stacked)?;
         }
         self.back_end = window.end;
-        self.put_together(slices.range(window).map(|(_, slice)| slice), merged)
+        if merged.stacked != merged.wanted {
+            self.ranked.enter(slices, &window, &mut self.slots, merged);
+        }
+        self.put_together(merged)
     }
 
-    /// Front and back together, and what is not kept in them from the slices themselves.
-    fn put_together<'s>(&mut self, slices: impl Iterator<Item = &'s Slice>, merged: Merged<'_>) -> Result<Whole<'_>> {
-        let stacked = merged.stacked;
-        let Self { slots, front, back, window: Window { partials: together, order }, .. } = self;
+    /// Windows that start before `start` are closed, and their slices are still there.
+    pub(super) fn left(&mut self, slices: &BTreeMap<i64, Slice>, start: i64) {
+        self.ranked.leave(slices, start, &mut self.slots);
+    }
+
+    /// Front and back together.
+    fn put_together(&mut self, merged: Merged<'_>) -> Result<Whole<'_>> {
+        let Self { slots, front, back, ranked, window: Window { partials: together, order }, .. } = self;
         let places = slots.keys().len();
         front.iter_mut().chain(back.iter_mut()).for_each(|stack| stack.resize(places));
         let partials = match (&*front, &*back) {
-            (Some(only), None) | (None, Some(only)) if stacked == merged.wanted => only.partials(),
+            (Some(only), None) | (None, Some(only)) => only.partials(),
             _ => {
                 let mut rooms = std::mem::take(together).into_iter();
                 for (n, like) in merged.like.iter().enumerate() {
                     let room = rooms.next();
-                    let mut parts = [&*front, &*back].into_iter().flatten().filter(|_| stacked[n]);
+                    let mut parts = [&*front, &*back].into_iter().flatten().filter(|_| merged.stacked[n]);
                     together.push(match (parts.next(), parts.next()) {
                         (Some(one), Some(next)) => {
                             let room = room.unwrap_or_else(|| like.fresh());
@@ -195,17 +211,6 @@ impl Sliding {
                             empty
                         }
                     });
-                }
-                if stacked != merged.wanted {
-                    let mut map = Vec::new();
-                    for slice in slices {
-                        let Some(map) = slots.find_all(slice.slots(), &mut map) else { continue };
-                        for (n, whole) in together.iter_mut().enumerate() {
-                            if merged.wanted[n] && !stacked[n] {
-                                whole.merge(slice.partials()[n].as_ref(), map)?;
-                            }
-                        }
-                    }
                 }
                 together.as_slice()
             }
@@ -224,7 +229,7 @@ impl Sliding {
                 if all { order } else { order.only(|_, slot| occur(slot as usize)) }
             }
         };
-        Ok(Whole { rising, partials })
+        Ok(Whole { rising, partials, ranked: Some(ranked) })
     }
 
     /// For a snapshot.

@@ -6,6 +6,7 @@ mod early;
 mod external;
 mod keyed;
 mod over_time;
+mod percentiles;
 mod plans;
 mod scripts;
 mod views;

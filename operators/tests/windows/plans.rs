@@ -199,6 +199,7 @@ fn a_plan_says_what_it_puts_out_and_what_bounds_it() {
         state: one entry per aggregate, group and slice that has rows; 17 slices to a window
         groups are forgotten when they are in no open window; rows of more than 1000000 at a time are too_many_keys
         percentile_cont keeps every value of the open windows, 8 bytes each
+        percentile_cont follows windows as they slide: 8 bytes more for each value of one window, and those around each rank
     "#]]
     .assert_eq(&text);
 }
