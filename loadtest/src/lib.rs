@@ -10,7 +10,7 @@
 //! | [`feed`] | sends such messages to MQTT or Kafka when they are due |
 //! | [`case`] | a load case: a folder with a goal, a load, a pipeline and limits |
 //! | [`run`] | one run of a case: starts everything, watches, and accounts for each message |
-//! | [`engine`], [`mosquitto`] | the engine and the broker as processes |
+//! | [`engine`], [`mosquitto`], [`kafka_node`] | the engine and the brokers as processes |
 //! | [`storm`] | a line between engine and broker that breaks |
 //! | [`measure`], [`watch`] | exact books and latencies, and those who keep them |
 //! | [`fleet`] | a hundred simulated PLCs that keep when they were polled and what was written |
@@ -29,6 +29,7 @@ mod dice;
 pub mod engine;
 pub mod feed;
 pub mod fleet;
+pub mod kafka_node;
 mod machine;
 pub mod measure;
 pub mod mosquitto;

@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `case.toml` | goal, seed, warm-up, length, feeds, what is watched, limits |
-//! | `pipeline.toml` | the pipeline, as the engine reads it; `${MQTT_PORT}`, `${PLC_PORT}` and `${PLC_PORT_0}` … say where the plant is |
+//! | `pipeline.toml` | the pipeline, as the engine reads it; `${MQTT_PORT}`, `${KAFKA_PORT}`, `${PLC_PORT}` and `${PLC_PORT_0}` … say where the plant is |
 //! | others | what the pipeline names: register maps, loop tables |
 //!
 //! ```toml
@@ -26,6 +26,7 @@
 //! feed = "plant"
 //! ```
 
+mod feed;
 mod limit;
 
 use std::collections::BTreeMap;
@@ -37,11 +38,10 @@ use lineside_model::{Error, Result, Span};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub use feed::Feed;
 pub use limit::Rule;
 
-use crate::feed::MqttOptions;
 use crate::measure::Expect;
-use crate::synthetic;
 
 /// Where cases are, seen from the root of the repository; and where they were when this was built.
 const FOLDERS: [&str; 2] = ["loadtest/cases", concat!(env!("CARGO_MANIFEST_DIR"), "/cases")];
@@ -69,9 +69,11 @@ pub struct Case {
     pub pipeline: PathBuf,
     /// How many sources of the pipeline read from the MQTT broker.
     pub mqtt_sources: usize,
+    /// How many read from Kafka.
+    pub kafka_sources: usize,
     /// What sends, by its name.
     pub feeds: BTreeMap<String, Feed>,
-    /// What comes out over MQTT, by its name.
+    /// What comes out, by its name.
     pub watches: BTreeMap<String, Watch>,
     /// The simulated ovens, if the pipeline controls them.
     pub plant: Option<Ovens>,
@@ -85,24 +87,15 @@ pub struct Case {
     pub limits: Vec<Rule>,
 }
 
-/// What sends messages.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Feed {
-    /// The sensors and what they tell. Their seed and how long they tell are those of the case.
-    #[serde(default)]
-    pub messages: synthetic::Options,
-    /// How it goes to the broker.
-    #[serde(default)]
-    pub mqtt: MqttOptions,
-}
-
-/// What is expected to come out over MQTT.
+/// What is expected to come out of the engine.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watch {
-    /// The topic filter.
+    /// The topic filter; over Kafka, the topic.
     pub topic: String,
+    /// The broker that it comes over. Default: MQTT.
+    #[serde(default)]
+    pub over: Over,
     /// The feed that it follows from.
     pub feed: String,
     /// How.
@@ -118,6 +111,17 @@ impl Watch {
     pub(crate) fn in_time(&self) -> Span {
         self.deadline.unwrap_or(Span::from_millis(100))
     }
+}
+
+/// A broker between plant and engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// mosquitto, on `${MQTT_PORT}`.
+    #[default]
+    Mqtt,
+    /// One node of Apache Kafka, on `${KAFKA_PORT}`.
+    Kafka,
 }
 
 /// The simulated ovens. What they see of setpoints is watched under the name `write`.
@@ -229,7 +233,7 @@ impl Case {
     fn read(folder: &Path) -> Result<Self> {
         let file = folder.join(CASE);
         let (text, written) = read_toml::<Written>(&file)?;
-        let Written { goal, seed, warm_up, seconds, limits, feed, watch, plant, fleet, relay, storm } = written;
+        let Written { goal, seed, warm_up, seconds, limits, mut feed, watch, plant, fleet, relay, storm } = written;
         let wrong = |message: String| Error::user(format!("{}: {message}", file.display()));
         if seconds == 0 {
             return Err(wrong("option \"seconds\" expects at least 1, found 0".to_owned()));
@@ -257,8 +261,11 @@ impl Case {
         if plant.is_some_and(|plant| plant.poll.is_some_and(|poll| poll <= Span::ZERO)) {
             return Err(wrong("option \"plant.poll\" expects a duration above 0".to_owned()));
         }
-        for (name, feed) in &feed {
-            feed.messages.check().map_err(|error| error.of(format_args!("{}: feed \"{name}\"", file.display())))?;
+        for (name, feed) in &mut feed {
+            feed.open(folder).map_err(|error| error.of(format_args!("{}: feed \"{name}\"", file.display())))?;
+        }
+        if let Some(relay) = relay.as_ref().filter(|relay| feed[&relay.feed].kafka.is_some()) {
+            return Err(wrong(format!("relay forwards over MQTT, and feed \"{}\" goes to Kafka", relay.feed)));
         }
         if let Some((name, _)) = watch.iter().find(|(_, watch)| watch.expect.is_wrong()) {
             return Err(wrong(format!("watch \"{name}\" expects windows of no length"))
@@ -285,7 +292,8 @@ impl Case {
             }
         }
         let pipeline = folder.join(PIPELINE);
-        let mqtt_sources = mqtt_sources(&read_toml::<toml::Table>(&pipeline)?.1);
+        let table = read_toml::<toml::Table>(&pipeline)?.1;
+        let (mqtt_sources, kafka_sources) = (sources(&table, "mqtt"), sources(&table, "kafka"));
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         Ok(Self {
             name,
@@ -295,6 +303,7 @@ impl Case {
             seconds,
             pipeline,
             mqtt_sources,
+            kafka_sources,
             feeds: feed,
             watches: watch,
             plant,
@@ -307,7 +316,16 @@ impl Case {
 
     /// Messages a second, of all feeds together.
     pub fn rate(&self) -> f64 {
-        self.feeds.values().map(|feed| feed.messages.rate).sum()
+        self.feeds.values().map(Feed::rate).sum()
+    }
+
+    /// The topics of Kafka that it needs, each with its partitions; none if it does without Kafka.
+    pub fn kafka_topics(&self) -> BTreeMap<&str, i32> {
+        let watched = self.watches.values().filter(|watch| watch.over == Over::Kafka);
+        let fed = self.feeds.values().filter_map(|feed| feed.kafka.as_ref());
+        // What is fed says how many partitions; what comes out is read as one.
+        let watched = watched.map(|watch| (watch.topic.as_str(), 1));
+        watched.chain(fed.map(|kafka| (kafka.topic.as_str(), i32::from(kafka.partitions)))).collect()
     }
 
     /// The same case at so many messages a second: all feeds become faster or slower in proportion.
@@ -320,8 +338,7 @@ impl Case {
             return Err(Error::user(format!("case \"{}\" has no feed to set a rate of", self.name)));
         }
         for feed in self.feeds.values_mut() {
-            feed.messages.rate *= rate / before;
-            feed.messages.check()?;
+            feed.speed_up(rate / before)?;
         }
         Ok(self)
     }
@@ -373,10 +390,11 @@ fn place(file: &Path, text: &str, at: usize) -> String {
     format!("{}:{line}:{column}", file.display())
 }
 
-fn mqtt_sources(pipeline: &toml::Table) -> usize {
+/// How many sources of a pipeline have this connector.
+fn sources(pipeline: &toml::Table, of: &str) -> usize {
     let sources = pipeline.get("source").and_then(toml::Value::as_table);
     let connectors = sources.into_iter().flat_map(|sources| sources.values()).filter_map(|one| one.get("connector"));
-    connectors.filter(|connector| connector.as_str() == Some("mqtt")).count()
+    connectors.filter(|connector| connector.as_str() == Some(of)).count()
 }
 
 #[cfg(test)]
@@ -420,6 +438,16 @@ mod tests {
     }
 
     #[test]
+    fn topics_of_kafka_are_those_that_are_fed_and_watched() {
+        let case = read(
+            "goal = \"g\"\nseconds = 5\n[feed.plant]\nkafka = { topic = \"in\", partitions = 3 }\n[watch.all]\n\
+             topic = \"out\"\nover = \"kafka\"\nfeed = \"plant\"\nexpect = { each = {} }\n",
+        );
+        let case = case.expect("it is right");
+        assert_eq!(case.kafka_topics(), BTreeMap::from([("in", 3), ("out", 1)]));
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_place() {
         assert!(told("goal = \"g\"\nseconds = 5\nsecond = 6\n").starts_with(":3:1: unknown field `second`"));
         assert_eq!(
@@ -433,6 +461,10 @@ mod tests {
         assert_eq!(
             told("goal = \"g\"\nseconds = 5\n[feed.plant]\nmessages = { sensors = 0 }\n"),
             ": feed \"plant\": option \"sensors\" expects at least 1, found 0"
+        );
+        assert_eq!(
+            told("goal = \"g\"\nseconds = 5\n[feed.plant]\nkafka = {}\n[relay]\nfeed = \"plant\"\n"),
+            ": relay forwards over MQTT, and feed \"plant\" goes to Kafka"
         );
     }
 

@@ -20,9 +20,9 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::books::Books;
-use super::payload::{self, Names, Table};
+use super::payload::{self, Table};
 use super::rounds::{self, Left, Outlet};
-use super::{FeedReport, Running};
+use super::{FeedReport, Feeder, Running};
 use crate::clock;
 use crate::synthetic::Message;
 
@@ -46,6 +46,9 @@ const TIMEOUT_MS: &str = "30000";
 pub struct KafkaOptions {
     /// The topic. Default `readings`.
     pub topic: String,
+    /// The partitions that a load case makes the topic with; a sensor always uses the same one. Default 1: then all messages stay in
+    /// their order.
+    pub partitions: u16,
     /// How long the client waits for a batch to fill, in milliseconds: it adds to the latency. Default 5.
     pub linger_ms: u32,
     /// Who must have a message before it is acknowledged: `leader`, or `all` replicas in sync. Default `all`; then none is
@@ -66,17 +69,24 @@ pub enum Acks {
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { topic: "readings".to_owned(), linger_ms: 5, acks: Acks::All }
+        Self { topic: "readings".to_owned(), partitions: 1, linger_ms: 5, acks: Acks::All }
     }
 }
 
-/// A feeder to a Kafka topic.
-#[derive(Clone, Debug)]
-pub struct Kafka {
-    brokers: String,
-    options: KafkaOptions,
-    names: Names,
+impl KafkaOptions {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.partitions == 0 {
+            return Err(Error::user("option \"partitions\" expects at least 1, found 0"));
+        }
+        if self.topic.is_empty() {
+            return Err(Error::user("option \"topic\" expects the name of a topic, found nothing"));
+        }
+        Ok(())
+    }
 }
+
+/// A feeder to a Kafka topic of the cluster at `host:port`, several separated by commas.
+pub type Kafka = Feeder<KafkaOptions>;
 
 /// Messages that failed, and why the first did.
 #[derive(Debug, Default)]
@@ -104,19 +114,7 @@ impl ProducerContext<NoCustomPartitioner> for Context {
     }
 }
 
-impl Kafka {
-    /// A feeder to the cluster at `host:port`, several separated by commas.
-    pub fn new(brokers: impl Into<String>, options: KafkaOptions) -> Self {
-        Self { brokers: brokers.into(), options, names: Names::default() }
-    }
-
-    /// With names of sensors, by their numbers; by default they are `s0`, `s1` and so on.
-    #[must_use]
-    pub fn named(mut self, names: Vec<String>) -> Self {
-        self.names = Names::listed(names);
-        self
-    }
-
+impl Feeder<KafkaOptions> {
     /// Connects, and from `start` on sends each message when it is due.
     ///
     /// # Errors
@@ -161,7 +159,7 @@ impl Kafka {
         books.enter(outlet.left.messages, clock::monotonic());
         // The thread is the feeder's own: it may wait.
         error = error.or(outlet.producer.flush(FLUSH_TIMEOUT).err().map(|error| {
-            Error::external(format!("the Kafka cluster {} does not take the last messages", self.brokers))
+            Error::external(format!("the Kafka cluster {} does not take the last messages", self.address))
                 .caused_by(error)
         }));
         let unsettled = u64::try_from(outlet.producer.in_flight_count()).unwrap_or(0);
@@ -184,7 +182,7 @@ impl Kafka {
             Acks::Leader => ("1", "false"),
         };
         let producer: ThreadedProducer<Context> = ClientConfig::new()
-            .set("bootstrap.servers", &self.brokers)
+            .set("bootstrap.servers", &self.address)
             .set("acks", acks)
             .set("enable.idempotence", idempotent)
             .set("linger.ms", self.options.linger_ms.to_string())
@@ -198,7 +196,7 @@ impl Kafka {
             .map_err(|error| Error::user("cannot set up the Kafka producer").caused_by(error))?;
         let topic = &self.options.topic;
         let found = producer.client().fetch_metadata(Some(topic), CONNECT_TIMEOUT).map_err(|error| {
-            Error::external(format!("cannot reach the Kafka cluster {}", self.brokers)).caused_by(error)
+            Error::external(format!("cannot reach the Kafka cluster {}", self.address)).caused_by(error)
         })?;
         match found.topics().iter().find(|found| found.name() == topic).and_then(|topic| topic.error()) {
             None => Ok(producer),

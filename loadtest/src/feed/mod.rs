@@ -26,6 +26,29 @@ pub use kafka::{Acks, Kafka, KafkaOptions};
 pub use mqtt::{Mqtt, MqttOptions};
 
 use books::Books;
+use payload::Names;
+
+/// A feeder to a broker: [`Mqtt`] or [`Kafka`].
+#[derive(Clone, Debug)]
+pub struct Feeder<O> {
+    address: String,
+    options: O,
+    names: Names,
+}
+
+impl<O> Feeder<O> {
+    /// A feeder to the broker at this address.
+    pub fn new(address: impl Into<String>, options: O) -> Self {
+        Self { address: address.into(), options, names: Names::default() }
+    }
+
+    /// With names of sensors, by their numbers; by default they are `s0`, `s1` and so on.
+    #[must_use]
+    pub fn named(mut self, names: Vec<String>) -> Self {
+        self.names = Names::listed(names);
+        self
+    }
+}
 
 /// How a feed went.
 #[derive(Debug, Default)]

@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 
 use super::books::Books;
 use super::connection::Connection;
-use super::payload::{self, Names, Table};
+use super::payload::{self, Table};
 use super::rounds::{self, Left, Outlet};
-use super::{FeedReport, Running};
+use super::{FeedReport, Feeder, Running};
 use crate::clock;
 use crate::synthetic::Message;
 
@@ -68,27 +68,10 @@ impl MqttOptions {
     }
 }
 
-/// A feeder to an MQTT broker.
-#[derive(Clone, Debug)]
-pub struct Mqtt {
-    address: String,
-    options: MqttOptions,
-    names: Names,
-}
+/// A feeder to the MQTT broker at `host:port`.
+pub type Mqtt = Feeder<MqttOptions>;
 
-impl Mqtt {
-    /// A feeder to the broker at `host:port`.
-    pub fn new(address: impl Into<String>, options: MqttOptions) -> Self {
-        Self { address: address.into(), options, names: Names::default() }
-    }
-
-    /// With names of sensors, by their numbers; by default they are `s0`, `s1` and so on.
-    #[must_use]
-    pub fn named(mut self, names: Vec<String>) -> Self {
-        self.names = Names::listed(names);
-        self
-    }
-
+impl Feeder<MqttOptions> {
     /// Connects, and from `start` on sends each message when it is due. Connecting takes time: let the start be a little
     /// in the future, or the first messages are late.
     ///

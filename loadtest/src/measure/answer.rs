@@ -1,17 +1,18 @@
 //! What comes out of the engine, as one message: only what tells which of the awaited answers it is.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 /// One JSON message from a sink. Columns that are not named here do not matter.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Answer<'a> {
     /// The number of the message that led to it; of a window, how many messages.
     pub n: Option<u64>,
-    /// The sensor by its number, as a number or as a text that ends in it.
-    #[serde(default, deserialize_with = "number_of_sensor")]
-    pub sensor: Option<u32>,
+    /// The sensor, by its number or its name.
+    #[serde(default, borrow)]
+    pub sensor: Option<Sensor<'a>>,
     /// When it happened, in microseconds.
     pub ts: Option<i64>,
     /// The end of the window, in microseconds.
@@ -28,22 +29,29 @@ impl<'a> Answer<'a> {
     }
 }
 
-fn number_of_sensor<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Sensor<'a> {
-        Number(u32),
-        #[serde(borrow)]
-        Name(Cow<'a, str>),
-    }
-    Ok(match Option::<Sensor<'_>>::deserialize(from)? {
-        None => None,
-        Some(Sensor::Number(number)) => Some(number),
-        Some(Sensor::Name(name)) => {
-            let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-            name[name.len() - digits..].parse().ok()
+/// A sensor, as an answer names it.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Sensor<'a> {
+    /// Its number.
+    Number(u32),
+    /// Its name.
+    #[serde(borrow)]
+    Name(Cow<'a, str>),
+}
+
+impl Sensor<'_> {
+    /// Its number: that of its name, where names have numbers, else the number in which its name ends.
+    pub fn number(&self, names: Option<&HashMap<String, u32>>) -> Option<u32> {
+        match (self, names) {
+            (Self::Number(number), _) => Some(*number),
+            (Self::Name(name), Some(names)) => names.get(name.as_ref()).copied(),
+            (Self::Name(name), None) => {
+                let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+                name[name.len() - digits..].parse().ok()
+            }
         }
-    })
+    }
 }
 
 #[cfg(test)]
@@ -52,11 +60,15 @@ mod tests {
 
     #[test]
     fn a_sensor_is_a_number_or_a_name_that_ends_in_it() {
-        let sensor = |text: &str| Answer::parse(text.as_bytes()).expect("an object").sensor;
+        let named = HashMap::from([("oven".to_owned(), 4)]);
+        let of = |text: &str, names| Answer::parse(text.as_bytes()).expect("an object").sensor?.number(names);
+        let sensor = |text: &str| of(text, None);
         assert_eq!(sensor(r#"{"sensor":17,"value":1.5}"#), Some(17));
         assert_eq!(sensor(r#"{"sensor":"line2.s0017"}"#), Some(17));
         assert_eq!(sensor(r#"{"sensor":"oven"}"#), None);
         assert_eq!(sensor(r#"{"n":3}"#), None);
+        assert_eq!(of(r#"{"sensor":"oven"}"#, Some(&named)), Some(4));
+        assert_eq!(of(r#"{"sensor":"oven.2"}"#, Some(&named)), None);
         assert_eq!(Answer::parse(b"gone"), None);
     }
 }

@@ -74,6 +74,8 @@ type Messages = Box<dyn Iterator<Item = Message> + Send>;
 pub struct Expected {
     expect: Expect,
     messages: Peekable<Messages>,
+    /// The sensors by their names, where those do not end in their numbers.
+    names: Option<HashMap<String, u32>>,
     ledger: Ledger<Key>,
     alarms: HashMap<u32, AlarmState>,
     windows: Windows,
@@ -110,6 +112,7 @@ impl Expected {
         Self {
             expect,
             messages: messages.peekable(),
+            names: None,
             ledger: Ledger::new(measured_from),
             alarms: HashMap::new(),
             windows: Windows::new(size, slide, disorder),
@@ -117,6 +120,13 @@ impl Expected {
             late: 0,
             strange: 0,
         }
+    }
+
+    /// With sensors of these names, by their numbers; by default a name ends in its number.
+    #[must_use]
+    pub fn named(mut self, names: Option<Vec<String>>) -> Self {
+        self.names = names.map(|names| names.into_iter().zip(0..).collect());
+        self
     }
 
     /// Takes in all messages that are due so long after the start.
@@ -228,6 +238,7 @@ impl Expected {
     }
 
     fn key(&self, answer: &Answer<'_>) -> Option<Key> {
+        let sensor = || answer.sensor.as_ref()?.number(self.names.as_ref());
         Some(match self.expect {
             Expect::Each {} | Expect::Above { .. } => Key::Number(answer.n?),
             Expect::Alarm { .. } => {
@@ -236,9 +247,9 @@ impl Expected {
                     "cleared" => false,
                     _ => return None,
                 };
-                Key::Event { sensor: answer.sensor?, ts: Timestamp(answer.ts?), raised }
+                Key::Event { sensor: sensor()?, ts: Timestamp(answer.ts?), raised }
             }
-            Expect::Windows { .. } => Key::Window { sensor: answer.sensor?, end: Timestamp(answer.window_end?) },
+            Expect::Windows { .. } => Key::Window { sensor: sensor()?, end: Timestamp(answer.window_end?) },
         })
     }
 }
@@ -246,6 +257,7 @@ impl Expected {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Sensor;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -304,7 +316,7 @@ mod tests {
         let mut books = Expected::new(Expect::Alarm { high: 8.0, hysteresis: 1.0 }, messages, Duration::ZERO);
         for (ts, event) in [(1, "raised"), (4, "cleared"), (5, "raised")] {
             let event = Some(event.into());
-            books.arrive(&Answer { sensor: Some(0), ts: Some(ts), event, ..Answer::default() }, MS);
+            books.arrive(&Answer { sensor: Some(Sensor::Number(0)), ts: Some(ts), event, ..Answer::default() }, MS);
         }
         assert_eq!(balance(&mut books, &[]), (3, 3, 0, 0));
     }
@@ -313,8 +325,12 @@ mod tests {
     fn a_window_is_due_with_the_message_that_closes_it() {
         let expect = Expect::Windows { size: Span::from_millis(10), slide: None, disorder: Span::from_millis(2) };
         let mut books = books(expect, 25);
-        let window =
-            |sensor, n| Answer { sensor: Some(sensor), window_end: Some(10_000), n: Some(n), ..Answer::default() };
+        let window = |sensor, n| Answer {
+            sensor: Some(Sensor::Number(sensor)),
+            window_end: Some(10_000),
+            n: Some(n),
+            ..Answer::default()
+        };
         // Message 12 closes the window; its answers came 3 ms and 4 ms later. One reading of the second sensor is missing.
         books.arrive(&window(0, 5), MS * 15);
         books.arrive(&window(1, 3), MS * 16);

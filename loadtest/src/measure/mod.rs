@@ -11,7 +11,7 @@ mod ledger;
 mod recovery;
 mod windows;
 
-pub use answer::Answer;
+pub use answer::{Answer, Sensor};
 pub use expected::{Expect, Expected};
 pub use lateness::{InSecond, Lateness};
 pub use ledger::Ledger;

@@ -8,17 +8,18 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use lineside_model::{Error, Reason, Result, Span, Timestamp};
 use serde_json::Value;
 
-use crate::case::{Case, Feed, Hall, Ovens, READINGS, RELAY, Watch};
+use crate::case::{Case, Feed, Hall, Ovens, Over, READINGS, RELAY, Watch};
 use crate::clock;
 use crate::engine::{Engine, Usage};
-use crate::feed::{Mqtt, Running};
+use crate::feed::{Feeder, Running};
 use crate::fleet::{Fleet, FleetOptions};
+use crate::kafka_node::{KafkaNode, readers};
 use crate::measure::{Expect, Expected, Lateness};
 use crate::mosquitto::Mosquitto;
 use crate::outcome::{Account, Deadline, Latency, Limit, Outcome, Second, StageTime};
 use crate::plant::{Plant, PlantOptions, Script};
 use crate::storm::Storm;
-use crate::synthetic::{Message, Messages};
+use crate::synthetic::Message;
 use crate::watch::{Shared, Subscriber, Writes, from_due};
 
 /// Clients of the engine have names that begin so.
@@ -50,6 +51,7 @@ pub(super) struct Stage {
     first_output: Option<Duration>,
     fleet: Option<(Fleet, Span)>,
     storm: Option<Storm>,
+    kafka: Option<KafkaNode>,
     broker: Mosquitto,
     begins: Instant,
     began: Timestamp,
@@ -57,7 +59,7 @@ pub(super) struct Stage {
     arrived_before: u64,
 }
 
-/// Something that is watched over MQTT.
+/// Something that is watched.
 struct Watching {
     name: String,
     through: Option<Vec<String>>,
@@ -78,6 +80,12 @@ impl Stage {
     /// Starts everything; the feeds begin a moment later.
     pub(super) async fn start(case: &Case, lineside: &Path) -> Result<Self> {
         let broker = Mosquitto::start()?;
+        let topics = case.kafka_topics();
+        let kafka = (!topics.is_empty() || case.kafka_sources > 0).then(KafkaNode::start).transpose()?;
+        if let Some(kafka) = &kafka {
+            kafka.make_topics(&topics).await?;
+        }
+        let looker = kafka.as_ref().map(KafkaNode::looker).transpose()?;
         let plant = case.plant.map(|ovens| start_plant(ovens, case.seed)).transpose()?;
         let plc_port = plant.as_ref().map_or(0, Plant::port);
         let storm = case.storm.map(|cuts| {
@@ -89,6 +97,7 @@ impl Stage {
         let fleet = case.fleet.map(|hall| start_fleet(hall, case.seed)).transpose()?;
         let mut environment =
             vec![("MQTT_PORT".to_owned(), mqtt_port.to_string()), ("PLC_PORT".to_owned(), plc_port.to_string())];
+        environment.extend(kafka.iter().map(|kafka| ("KAFKA_PORT".to_owned(), kafka.port().to_string())));
         for (number, port) in fleet.iter().flat_map(|fleet| fleet.ports()).enumerate() {
             environment.push((format!("PLC_PORT_{number}"), port.to_string()));
         }
@@ -97,7 +106,8 @@ impl Stage {
             || fleet.as_ref().is_none_or(|fleet| (0..fleet.ports().len()).all(|plc| fleet.poll_count(plc) > 0));
         let written = || plant.as_ref().is_none_or(|plant| plant.write_count() > 0);
         let subscribed = || broker.subscriptions(ENGINE_CLIENTS) >= case.mqtt_sources;
-        until(&mut engine, || subscribed() && written() && polled()).await?;
+        let read = || looker.as_ref().is_none_or(|looker| readers(looker) >= case.kafka_sources);
+        until(&mut engine, || subscribed() && written() && polled() && read()).await?;
         // Seen by the plant itself, so that it does not depend on how often one looks.
         let first_write = plant.as_ref().and_then(|plant| Some(plant.started() + plant.answered().first()?.written));
         let first_output = first_write.map(|at| at.saturating_duration_since(engine.started()));
@@ -118,6 +128,7 @@ impl Stage {
             warm_up: case.warm_up,
             arrived_before: 0,
             storm,
+            kafka,
             broker,
         };
         stage.watch(case)?;
@@ -143,9 +154,15 @@ impl Stage {
         self.broker.port()
     }
 
+    /// The address of Kafka, where a case has it.
+    fn brokers(&self) -> String {
+        self.kafka.as_ref().map(KafkaNode::brokers).unwrap_or_default()
+    }
+
     fn watch(&mut self, case: &Case) -> Result<()> {
         let relayed = case.relay.as_ref().map(|relay| Watch {
             topic: RELAYED.to_owned(),
+            over: Over::Mqtt,
             feed: relay.feed.clone(),
             expect: Expect::Each {},
             // The relay is not the engine: what the engine left out says nothing of it.
@@ -161,11 +178,15 @@ impl Stage {
             (name.as_str(), watch, if shared { Seconds::Even } else { Seconds::All })
         });
         for (name, watch, seconds) in of_the_engine.chain(of_the_relay) {
-            let messages = schedule(case, &case.feeds[&watch.feed], self.began, seconds)?;
-            let books = Expected::new(watch.expect, messages, Duration::from_secs(case.warm_up));
+            let feed = &case.feeds[&watch.feed];
+            let messages = schedule(case, feed, self.began, seconds)?;
+            let books = Expected::new(watch.expect, messages, Duration::from_secs(case.warm_up)).named(feed.names());
             let books = Shared::new(books, self.begins);
             let client = format!("watch-{name}");
-            let subscriber = Subscriber::watch(self.port(), &client, &watch.topic, books.clone())?;
+            let subscriber = match watch.over {
+                Over::Mqtt => Subscriber::watch(self.port(), &client, &watch.topic, books.clone())?,
+                Over::Kafka => Subscriber::watch_kafka(&self.brokers(), &client, &watch.topic, books.clone())?,
+            };
             let (name, through, deadline) = (name.to_owned(), watch.through.clone(), watch.deadline);
             self.watches.push(Watching { name, through, deadline, books, subscriber });
         }
@@ -175,15 +196,19 @@ impl Stage {
     async fn feed(&mut self, case: &Case) -> Result<()> {
         for (name, feed) in &case.feeds {
             let address = format!("127.0.0.1:{}", self.port());
+            let names = || feed.names();
             let shared = case.relay.as_ref().is_some_and(|relay| relay.feed == *name);
             let to_engine = schedule(case, feed, self.began, if shared { Seconds::Even } else { Seconds::All })?;
-            let running = Mqtt::new(&address, feed.mqtt.clone()).start(to_engine, self.begins).await?;
+            let running = match &feed.kafka {
+                Some(kafka) => feeder(&self.brokers(), kafka, names()).start(to_engine, self.begins).await?,
+                None => feeder(&address, &feed.mqtt, names()).start(to_engine, self.begins).await?,
+            };
             self.feeds.push((name.clone(), running));
             if shared {
                 let mut options = feed.mqtt.clone();
                 options.topic = format!("{TO_RELAY}{}", options.topic);
                 let to_relay = schedule(case, feed, self.began, Seconds::Odd)?;
-                let running = Mqtt::new(&address, options).start(to_relay, self.begins).await?;
+                let running = feeder(&address, &options, names()).start(to_relay, self.begins).await?;
                 self.feeds.push((format!("{name}, to the relay"), running));
             }
         }
@@ -372,11 +397,19 @@ async fn until(engine: &mut Engine, ready: impl Fn() -> bool) -> Result<()> {
         if clock::monotonic() >= latest {
             let message = format!("the engine does not work with the plant {} s after its start", START_MAX.as_secs());
             return Err(Error::external(message)
-                .hint("the pipeline must read from mqtt://127.0.0.1:${MQTT_PORT} and 127.0.0.1:${PLC_PORT}"));
+                .hint("the pipeline must read from mqtt://127.0.0.1:${MQTT_PORT}, Kafka at 127.0.0.1:${KAFKA_PORT} and 127.0.0.1:${PLC_PORT}"));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(())
+}
+
+fn feeder<O: Clone>(address: &str, options: &O, names: Option<Vec<String>>) -> Feeder<O> {
+    let feeder = Feeder::new(address, options.clone());
+    match names {
+        Some(names) => feeder.named(names),
+        None => feeder,
+    }
 }
 
 /// The messages of a feed over the whole run, event times included.
@@ -386,10 +419,7 @@ fn schedule(
     began: Timestamp,
     seconds: Seconds,
 ) -> Result<impl Iterator<Item = Message> + Send + 'static> {
-    let mut options = feed.messages.clone();
-    options.seed = case.seed;
-    options.lasts = Some(Span::from_secs(i64::try_from(case.warm_up + case.seconds).unwrap_or(i64::MAX)));
-    let messages = Messages::new(&options)?.starting(began);
+    let messages = feed.schedule(case.seed, case.warm_up + case.seconds, began)?;
     Ok(messages.filter(move |message| match seconds {
         Seconds::All => true,
         Seconds::Even => message.due.as_secs().is_multiple_of(2),

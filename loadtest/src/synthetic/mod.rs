@@ -97,7 +97,7 @@ impl Options {
     }
 }
 
-fn check_above_0(option: &str, value: f64) -> Result<()> {
+pub(crate) fn check_above_0(option: &str, value: f64) -> Result<()> {
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }

@@ -13,20 +13,24 @@ use lineside_model::{Error, Result, Span, Timestamp};
 use serde::Deserialize;
 
 use super::{Kind, Message, check_above_0};
-use crate::trace::{self, Trace};
+use crate::trace::{self, Columns, Trace};
 
 /// Which trace, and how it is multiplied.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Multiply {
-    /// `nab`, which the program carries within itself, or a file beside the case.
-    pub trace: String,
+    /// `nab`, which the program carries within itself, or a CSV or Parquet file, seen from the folder of the case.
+    pub file: String,
+    /// What the columns of the file are called. Default: `ts`, `sensor`, `value` and `quality`.
+    #[serde(default)]
+    pub columns: Columns,
     /// So many plants with the sensors of the trace. Default 1.
     #[serde(default = "one")]
     pub copies: u32,
     /// So many seconds of the trace in one second. Default 1.
-    #[serde(default = "one_fold")]
-    pub speed: f64,
+    pub speed: Option<f64>,
+    /// So many messages a second on average, in place of a speed.
+    pub rate: Option<f64>,
     /// Whether it begins again at its end, with times that go on. Default true.
     #[serde(default = "yes")]
     pub repeat: bool,
@@ -34,10 +38,6 @@ pub struct Multiply {
 
 fn one() -> u32 {
     1
-}
-
-fn one_fold() -> f64 {
-    1.0
 }
 
 fn yes() -> bool {
@@ -50,7 +50,8 @@ impl Multiply {
     /// # Errors
     /// The file cannot be read.
     pub fn open(&self, folder: &Path) -> Result<Trace> {
-        if self.trace == "nab" { Ok(trace::nab()) } else { Trace::open(folder.join(&self.trace)) }
+        let trace = if self.file == "nab" { trace::nab() } else { Trace::open(folder.join(&self.file))? };
+        Ok(trace.with_columns(self.columns.clone()))
     }
 }
 
@@ -71,6 +72,8 @@ pub struct Multiplied {
     copies: u32,
     speed: f64,
     repeat: bool,
+    /// What is due later is not sent.
+    end: Duration,
     /// Length of one pass, with one mean interval behind its last reading.
     period: i64,
     first: Timestamp,
@@ -87,7 +90,12 @@ impl Multiplied {
     /// # Errors
     /// It cannot be read or has no value, or an option is out of its range.
     pub fn new(trace: &Trace, options: &Multiply) -> Result<Self> {
-        check_above_0("speed", options.speed)?;
+        if let (Some(_), Some(_)) = (options.rate, options.speed) {
+            return Err(Error::user("options \"rate\" and \"speed\" exclude each other").hint("leave out one of them"));
+        }
+        let speed = options.speed.unwrap_or(1.0);
+        check_above_0("speed", speed)?;
+        check_above_0("rate", options.rate.unwrap_or(1.0))?;
         if options.copies == 0 {
             return Err(Error::user("option \"copies\" expects at least 1, found 0"));
         }
@@ -110,25 +118,30 @@ impl Multiplied {
             }
         }
         if rows.is_empty() {
-            return Err(Error::user(format!("trace \"{}\" has no reading with a value", options.trace)));
+            return Err(Error::user(format!("trace \"{}\" has no reading with a value", options.file)));
         }
         if (sensors.len() as u64) * u64::from(options.copies) > u64::from(u32::MAX) {
             return Err(Error::user(format!("option \"copies\" asks for too many sensors, found {}", options.copies)));
         }
-        Ok(Self {
+        let played = Self {
             period: last + (last / rows.len() as i64).max(1),
             rows: rows.into(),
             sensors: sensors.into(),
             left_out,
             copies: options.copies,
-            speed: options.speed,
+            speed,
             repeat: options.repeat,
+            end: Duration::MAX,
             first: Timestamp(0),
             pass: 0,
             row: 0,
             copy: 0,
             due: Duration::ZERO,
             number: 0,
+        };
+        Ok(match options.rate {
+            Some(rate) => played.at_rate(rate),
+            None => played,
         })
     }
 
@@ -136,6 +149,13 @@ impl Multiplied {
     #[must_use]
     pub fn starting(mut self, at: Timestamp) -> Self {
         self.first = at;
+        self
+    }
+
+    /// Only what is due within so long.
+    #[must_use]
+    pub fn lasting(mut self, so_long: Duration) -> Self {
+        self.end = so_long;
         self
     }
 
@@ -182,6 +202,9 @@ impl Iterator for Multiplied {
         let at = Span::from_micros(self.scaled(age));
         // What was late came when the one before it came.
         self.due = self.due.max(at.to_std());
+        if self.due >= self.end {
+            return None;
+        }
         let sensor = self.copy * self.sensors.len() as u32 + sensor;
         let message =
             Message { number: self.number, due: self.due, sensor, ts: self.first + at, value, kind: Kind::Good };

@@ -2,27 +2,19 @@
 //! answer that goes through the broker twice.
 
 use std::sync::mpsc::channel;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lineside_model::{Error, Result};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS};
 use tokio::sync::oneshot;
 
-use super::Shared;
+use super::{Shared, Subscriber};
 use crate::clock;
 
 /// Requests between a client and its connection: room for what a relay forwards of one read.
 const QUEUE_LEN: usize = 100_000;
 /// Packets of more bytes end the connection.
 const PACKET_BYTES_MAX: usize = 16 << 20;
-
-/// A client that has subscribed and does something with each message; dropping it ends it.
-#[derive(Debug)]
-pub struct Subscriber {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<()>>>,
-}
 
 impl Subscriber {
     /// Keeps books over all messages of a topic filter; it has subscribed when this returns.
@@ -86,28 +78,7 @@ impl Subscriber {
             let ended = thread.join().unwrap_or_else(|_| Err(Error::internal("a watcher panicked")));
             return Err(ended.err().unwrap_or_else(|| Error::internal("a watcher ended before it had subscribed")));
         }
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-
-    /// Whether it still looks.
-    ///
-    /// # Errors
-    /// Why it has ended.
-    pub fn check(&mut self) -> Result<()> {
-        match self.thread.take_if(|thread| thread.is_finished()) {
-            None => Ok(()),
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(Error::internal("a watcher panicked"))),
-        }
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // Why it ended is asked for by `check`; at the end nobody wants to know.
-            drop(thread.join());
-        }
+        Ok(Self::running(stop, thread))
     }
 }
 

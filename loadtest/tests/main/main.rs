@@ -3,6 +3,7 @@
 mod broker;
 mod feed;
 mod fleet;
+mod kafka;
 mod oven_line;
 mod plant;
 mod player;

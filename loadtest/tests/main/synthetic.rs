@@ -185,7 +185,8 @@ fn options_are_read_from_a_file_and_unknown_ones_refused() {
 }
 
 fn multiply(copies: u32, speed: f64, repeat: bool) -> Multiply {
-    Multiply { trace: "minutes".to_owned(), copies, speed, repeat }
+    let columns = trace::Columns::default();
+    Multiply { file: "minutes".to_owned(), columns, copies, speed: Some(speed), rate: None, repeat }
 }
 
 /// Readings of two sensors a minute apart; the third is late, the fourth has no value.
@@ -225,7 +226,7 @@ fn a_trace_that_repeats_goes_on_in_time() {
 
 #[test]
 fn a_trace_is_played_at_the_rate_one_asks_for() {
-    let options = Multiply { trace: "nab".to_owned(), ..multiply(50, 1.0, true) };
+    let options = Multiply { file: "nab".to_owned(), ..multiply(50, 1.0, true) };
     let messages = Multiplied::new(&trace::nab(), &options).expect("a good trace").at_rate(100_000.0);
     assert!((messages.rate() - 100_000.0).abs() < 1e-6);
     let passes = 3 * 29_962 * 50;

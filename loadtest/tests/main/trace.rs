@@ -2,7 +2,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lineside_loadtest::trace::{Row, nab};
+use lineside_loadtest::trace::{Columns, Row, TimeUnit, nab};
 use lineside_loadtest::{Trace, trace};
 use lineside_model::{Quality, Timestamp};
 
@@ -85,4 +85,20 @@ fn what_is_wrong_with_a_trace_is_told() {
 fn a_trace_can_be_read_again() {
     let trace = trace::nab();
     assert_eq!(rows(&trace), rows(&trace));
+}
+
+#[test]
+fn columns_may_have_other_names_and_times_another_unit() {
+    let (_file, trace) = file(b"when,tag,reading,state\n1500,a,2.5,bad\n1501,b,,good\n");
+    let error = trace.batches().err().expect("other columns").to_string();
+    assert!(error.ends_with("has no column \"ts\""), "{error}");
+    let columns = Columns {
+        ts: "when".to_owned(),
+        unit: TimeUnit::Millis,
+        sensor: "tag".to_owned(),
+        value: "reading".to_owned(),
+        quality: "state".to_owned(),
+    };
+    let rows = rows(&trace.with_columns(columns));
+    assert_eq!(shown(&rows), "1500000 a Some(2.5) bad\n1501000 b None good\n");
 }
