@@ -3,11 +3,13 @@
 //! ```text
 //! cargo run --release -p lineside-loadtest --example feeders -- socket              # MQTT QoS 0 to a socket that only reads
 //! cargo run --release -p lineside-loadtest --example feeders -- mqtt 127.0.0.1:1883 # to a broker, QoS 0 and 1
-//! cargo run --release -p lineside-loadtest --example feeders -- kafka 127.0.0.1:9092 # to the topic "readings"
+//! cargo run --release -p lineside-loadtest --example feeders -- kafka 127.0.0.1:9092 # to the topic "readings"; may be followed
+//!                                                                                   # by options of librdkafka: batch.size=65536
 //! cargo run --release -p lineside-loadtest --example feeders -- pace              # how late messages leave at some rates
 //! cargo run --release -p lineside-loadtest --example feeders -- made              # the messages alone, sent to nobody
 //! ```
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -104,9 +106,11 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
-        ["kafka", brokers] => {
+        ["kafka", brokers, ref settings @ ..] => {
+            let set = |setting: &&str| setting.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let set = settings.iter().filter_map(set).collect::<BTreeMap<_, _>>();
             for acks in [Acks::All, Acks::Leader, Acks::All, Acks::Leader] {
-                let options = KafkaOptions { acks, ..KafkaOptions::default() };
+                let options = KafkaOptions { acks, options: set.clone(), ..KafkaOptions::default() };
                 let start = now();
                 let running = Kafka::new(brokers, options).start(messages(5_000_000)?, start).await?;
                 tell(&format!("{brokers}, acknowledged by {acks:?}"), start, &running.finish().await);
