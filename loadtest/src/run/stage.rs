@@ -397,7 +397,7 @@ async fn until(engine: &mut Engine, ready: impl Fn() -> bool) -> Result<()> {
         if clock::monotonic() >= latest {
             let message = format!("the engine does not work with the plant {} s after its start", START_MAX.as_secs());
             return Err(Error::external(message)
-                .hint("the pipeline must read from mqtt://127.0.0.1:${MQTT_PORT}, Kafka at 127.0.0.1:${KAFKA_PORT} and 127.0.0.1:${PLC_PORT}"));
+                .hint("the pipeline must read from mqtt://127.0.0.1:${MQTT_PORT}, 127.0.0.1:${KAFKA_PORT} and 127.0.0.1:${PLC_PORT}"));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
