@@ -69,7 +69,7 @@ fn main() {
         "{:<22} {:>10} {:>12} {:>12} {:>14} {:>16}",
         "pipeline", "a batch", "a batch", "a row", "a row", "for each row more"
     );
-    let pipelines: [(&str, &str, fn(usize) -> Made); 3] =
+    let pipelines: [(&str, &str, Make); 3] =
         [("json, filter", FILTER, messages), ("tumbling window", TUMBLE, rows), ("pid loops", PID, polls)];
     for (name, below, make) in pipelines {
         let mut before = None;
@@ -84,6 +84,9 @@ fn main() {
         }
     }
 }
+
+/// Makes what a source hands over, in batches of so many rows.
+type Make = fn(usize) -> Made;
 
 /// What a source hands over, made before the count begins.
 struct Made {
