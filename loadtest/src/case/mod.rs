@@ -6,6 +6,9 @@
 //! | `pipeline.toml` | the pipeline, as the engine reads it; `${MQTT_PORT}`, `${KAFKA_PORT}`, `${PLC_PORT}` and `${PLC_PORT_0}` … say where the plant is |
 //! | others | what the pipeline names: register maps, loop tables |
 //!
+//! A case may have [`Parameters`], which all its files can name: `${sensors}`, `# for plc in 0..${plcs}`; how is told in
+//! `template.rs`.
+//!
 //! ```toml
 //! goal = "an alarm is out soon after its reading came in"
 //! seed = 7
@@ -28,18 +31,25 @@
 
 mod feed;
 mod limit;
+mod parameters;
+mod template;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lineside_model::options::did_you_mean;
 use lineside_model::{Error, Result, Span};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use tempfile::TempDir;
 
 pub use feed::Feed;
 pub use limit::Rule;
+pub use parameters::{Parameters, Value};
+
+use template::Filler;
 
 use crate::measure::Expect;
 
@@ -85,6 +95,10 @@ pub struct Case {
     pub storm: Option<Cuts>,
     /// What has to hold.
     pub limits: Vec<Rule>,
+    /// What may be varied, as it is set.
+    pub parameters: Parameters,
+    /// Where the files are that were made of those of the case, if it has parameters.
+    _filled: Option<Arc<TempDir>>,
 }
 
 /// What is expected to come out of the engine.
@@ -153,7 +167,8 @@ impl Default for Ovens {
 }
 
 /// A hall of simulated PLCs, each on a port of its own: `${PLC_PORT_0}`, `${PLC_PORT_1}` and so on. When their polls arrive is
-/// watched under the name `poll`: how late, and how many were missed.
+/// watched under the name `poll`: how late, and how many were missed. A holding register that is written answers to the input
+/// register of the same address: how long after its reading is watched under the name `setpoint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hall {
@@ -168,6 +183,8 @@ pub struct Hall {
 impl Hall {
     /// What its polls are watched as.
     pub const WATCH: &'static str = "poll";
+    /// What setpoints are watched as that are written to it.
+    pub const SETPOINTS: &'static str = "setpoint";
 }
 
 /// A relay that only forwards bytes, as the floor under what the engine does. Every other second the messages of a feed go
@@ -207,6 +224,16 @@ struct Written {
     fleet: Option<Hall>,
     relay: Option<Relay>,
     storm: Option<Cuts>,
+    /// Read before all others, as they are named in them.
+    #[serde(default, rename = "parameters")]
+    _parameters: IgnoredAny,
+}
+
+/// What is read of `case.toml` before its references are filled in.
+#[derive(Debug, Deserialize)]
+struct Declared {
+    #[serde(default)]
+    parameters: Parameters,
 }
 
 fn one() -> u64 {
@@ -219,9 +246,17 @@ impl Case {
     /// # Errors
     /// There is no such case, or something is wrong with its files; the error tells where.
     pub fn open(name: &str) -> Result<Self> {
+        Self::open_with(name, &[])
+    }
+
+    /// The same with some of its parameters set, each by its name and a text.
+    ///
+    /// # Errors
+    /// As [`Case::open`]; or there is no such parameter, or its value is not of the kind of its default.
+    pub fn open_with(name: &str, settings: &[(String, String)]) -> Result<Self> {
         let places = [PathBuf::from(name)].into_iter().chain(FOLDERS.iter().map(|folder| Path::new(folder).join(name)));
         match places.into_iter().find(|folder| folder.join(CASE).is_file()) {
-            Some(folder) => Self::read(&folder),
+            Some(folder) => Self::read(&folder, settings),
             None => {
                 let known = known();
                 Err(Error::user(format!("there is no load case \"{name}\""))
@@ -230,10 +265,19 @@ impl Case {
         }
     }
 
-    fn read(folder: &Path) -> Result<Self> {
+    fn read(folder: &Path, settings: &[(String, String)]) -> Result<Self> {
         let file = folder.join(CASE);
-        let (text, written) = read_toml::<Written>(&file)?;
-        let Written { goal, seed, warm_up, seconds, limits, mut feed, watch, plant, fleet, relay, storm } = written;
+        let unfilled = read_text(&file)?;
+        let mut parameters = parse_toml::<Declared>(&file, &unfilled)?.parameters;
+        let of_the_file = |error: Error| error.of(file.display());
+        parameters::check(&parameters)
+            .and_then(|()| parameters::set(&mut parameters, settings))
+            .map_err(of_the_file)?;
+        let filled = if parameters.is_empty() { None } else { Some(Arc::new(fill(folder, &parameters)?)) };
+        let files = filled.as_ref().map_or(folder, |filled| filled.path());
+        let text = read_text(&files.join(CASE))?;
+        let written = parse_toml::<Written>(&file, &text)?;
+        let Written { goal, seed, warm_up, seconds, limits, mut feed, watch, plant, fleet, relay, storm, .. } = written;
         let wrong = |message: String| Error::user(format!("{}: {message}", file.display()));
         if seconds == 0 {
             return Err(wrong("option \"seconds\" expects at least 1, found 0".to_owned()));
@@ -275,7 +319,7 @@ impl Case {
         known.extend(watch.keys().map(|name| format!("{name} {READINGS}")));
         known.extend(plant.map(|_| Ovens::WATCH.to_owned()));
         known.extend(plant.and_then(|plant| plant.poll).map(|_| Ovens::FROM_DUE.to_owned()));
-        known.extend(fleet.map(|_| Hall::WATCH.to_owned()));
+        known.extend(fleet.iter().flat_map(|_| [Hall::WATCH, Hall::SETPOINTS].map(str::to_owned)));
         known.extend(relay.as_ref().map(|_| RELAY.to_owned()));
         let limits = limits.iter().map(|limit| {
             Rule::parse(limit.get_ref(), &known).map_err(|error| error.of(place(&file, &text, limit.span().start)))
@@ -291,8 +335,8 @@ impl Case {
                     .hint("write deadline = \"10ms\" under what is watched, or poll under [plant]"));
             }
         }
-        let pipeline = folder.join(PIPELINE);
-        let table = read_toml::<toml::Table>(&pipeline)?.1;
+        let pipeline = files.join(PIPELINE);
+        let table = parse_toml(&folder.join(PIPELINE), &read_text(&pipeline)?)?;
         let (mqtt_sources, kafka_sources) = (sources(&table, "mqtt"), sources(&table, "kafka"));
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         Ok(Self {
@@ -311,6 +355,8 @@ impl Case {
             relay,
             storm,
             limits,
+            parameters,
+            _filled: filled,
         })
     }
 
@@ -370,16 +416,46 @@ fn known() -> Vec<String> {
     names
 }
 
-fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<(String, T)> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Error::user(format!("cannot read {}", file.display())).caused_by(error))?;
-    match toml::from_str(&text) {
-        Ok(read) => Ok((text, read)),
-        Err(error) => {
-            let at = error.span().map_or(0, |span| span.start);
-            Err(Error::user(error.message().to_owned()).of(place(file, &text, at)))
+/// The files of a case with its parameters filled in, in a folder of their own.
+fn fill(folder: &Path, parameters: &Parameters) -> Result<TempDir> {
+    let cannot = |what: &Path, error: std::io::Error| {
+        Error::external(format!("cannot fill in {}", what.display())).caused_by(error)
+    };
+    let filled = tempfile::tempdir().map_err(|error| cannot(folder, error))?;
+    let mut filler = Filler::new(parameters);
+    for entry in std::fs::read_dir(folder).map_err(|error| cannot(folder, error))? {
+        let file = entry.map_err(|error| cannot(folder, error))?.path();
+        let Some(name) = file.file_name().filter(|_| file.is_file()) else { continue };
+        let bytes = std::fs::read(&file).map_err(|error| cannot(&file, error))?;
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) => {
+                let text = filler.fill(&text).map_err(|error| error.of(file.display()))?;
+                text.into_bytes()
+            }
+            // A file that is no text names no parameter.
+            Err(no_text) => no_text.into_bytes(),
+        };
+        std::fs::write(filled.path().join(name), bytes).map_err(|error| cannot(&file, error))?;
+    }
+    match filler.unused() {
+        None => Ok(filled),
+        Some(name) => {
+            Err(Error::user(format!("{}: parameter \"{name}\" is used nowhere", folder.join(CASE).display()))
+                .hint(format!("write \"${{{name}}}\" in a file of the case, or take it out")))
         }
     }
+}
+
+fn read_text(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Error::user(format!("cannot read {}", file.display())).caused_by(error))
+}
+
+fn parse_toml<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        Error::user(error.message().to_owned()).of(place(file, text, at))
+    })
 }
 
 /// File, line and column of a byte.
@@ -407,7 +483,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join(CASE), case).expect("it can be written");
         std::fs::write(folder.path().join(PIPELINE), PIPELINE_TEXT).expect("it can be written");
-        Case::read(folder.path())
+        Case::read(folder.path(), &[])
     }
 
     fn told(case: &str) -> String {
@@ -465,6 +541,36 @@ mod tests {
         assert_eq!(
             told("goal = \"g\"\nseconds = 5\n[feed.plant]\nkafka = {}\n[relay]\nfeed = \"plant\"\n"),
             ": relay forwards over MQTT, and feed \"plant\" goes to Kafka"
+        );
+    }
+
+    #[test]
+    fn parameters_are_filled_into_all_files() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("it can be written");
+        write(
+            CASE,
+            "goal = \"${sensors} sensors\"\nseconds = 5\n[parameters]\nsensors = 100\nplcs = 2\n\
+             [feed.plant]\nmessages = { sensors = \"${sensors}\" }\n",
+        );
+        write(PIPELINE, "# for plc in 0..${plcs}\n[source.\"s${plc}\"]\nconnector = \"mqtt\"\n# end\n");
+        let with = |name: &str, text: &str| Case::read(folder.path(), &[(name.to_owned(), text.to_owned())]);
+        let case = with("sensors", "5000").expect("it is right");
+        assert_eq!((case.goal.as_str(), case.feeds["plant"].messages.sensors), ("5000 sensors", 5_000));
+        assert_eq!(case.mqtt_sources, 2);
+        assert_eq!(with("plcs", "3").expect("it is right").mqtt_sources, 3);
+        let pipeline = std::fs::read_to_string(&case.pipeline).expect("it lasts as long as the case");
+        assert!(pipeline.starts_with("[source.\"s0\"]"), "{pipeline}");
+        let told = |name: &str, text: &str| with(name, text).expect_err("it is wrong").to_string();
+        assert!(told("plc", "3").ends_with("case.toml: there is no parameter \"plc\"; there are plcs, sensors"));
+        assert!(told("plcs", "x").ends_with("parameter \"plcs\" expects a whole number, found \"x\""));
+        assert!(told("sensors", "0").ends_with("feed \"plant\": option \"sensors\" expects at least 1, found 0"));
+        write(PIPELINE, "[source.s0]\nconnector = \"mqtt\"\n");
+        assert!(told("sensors", "5").ends_with("case.toml: parameter \"plcs\" is used nowhere"));
+        write(PIPELINE, "[source.s0]\nconnector = \"${kind}\"\n");
+        assert!(
+            told("sensors", "5")
+                .ends_with("pipeline.toml: line 2: there is no parameter \"kind\"; there are plcs, sensors")
         );
     }
 

@@ -1,7 +1,7 @@
 //! A hall full of PLCs: a hundred or more behind Modbus TCP, ten thousand registers each, on one thread.
 //!
 //! They answer at once and keep the outside view of whoever polls them: when each poll arrived, so that jitter and missed
-//! polls can be told, and what was written. A poll of many registers comes as many requests; it begins whenever the very
+//! polls can be told, what was written, and how long after its reading. A poll of many registers comes as many requests; it begins whenever the very
 //! request arrives again that the PLC saw first.
 //!
 //! | table | address | what |
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use lineside_model::{Error, Result, Span, Timestamp};
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -28,6 +29,9 @@ pub use jitter::Jitter;
 
 use plc::Plc;
 use server::Hall;
+
+/// The longest time from reading to write that is told apart, µs.
+const REACTION_US_MAX: u64 = 60_000_000;
 
 /// How many PLCs, and how large.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -128,7 +132,13 @@ impl Fleet {
         jitter
     }
 
-    /// Writes that have arrived, at all PLCs.
+    /// Time from the last reading of an input register to the write of the holding register of the same address, in µs, of all
+    /// PLCs: sensor to setpoint as they see it, the engine and both ways over the wire included.
+    pub fn reaction(&self) -> Histogram<u64> {
+        self.hall.reaction().clone()
+    }
+
+    /// Registers that were written, at all PLCs.
     pub fn write_count(&self) -> u64 {
         (0..self.ports.len()).filter_map(|plc| self.hall.plc(plc).map(|plc| plc.write_count)).sum()
     }
@@ -151,4 +161,9 @@ impl Drop for Fleet {
             tracing::error!("the thread of the simulated PLCs panicked");
         }
     }
+}
+
+/// Nothing measured yet, in µs.
+fn reaction() -> Histogram<u64> {
+    Histogram::new_with_max(REACTION_US_MAX, 3).expect("1 minute in µs with 3 digits is a valid range")
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use lineside_model::Timestamp;
 use tokio_modbus::ExceptionCode;
 
@@ -15,6 +16,8 @@ pub(super) const WRITES_KEPT: usize = 4096;
 /// Registers in one request, by the standard.
 const READ_MAX: u16 = 125;
 const WRITE_MAX: usize = 123;
+/// An input register that has not been read since it was last answered.
+const UNREAD: u64 = u64::MAX;
 /// Noise is new this often, in nanoseconds.
 const CONVERSION: u64 = 100_000_000;
 
@@ -32,6 +35,8 @@ pub(super) struct Plc {
     number: u16,
     levels: Vec<u16>,
     holdings: Vec<u16>,
+    /// When each input register was last read, in nanoseconds since the start, until its holding register is written.
+    read_at: Vec<u64>,
     /// The request that begins a poll: the first that ever came.
     begins: Option<(Registers, u16, u16)>,
     /// When polls arrived, in nanoseconds since the start.
@@ -49,6 +54,7 @@ impl Plc {
             seed,
             number,
             holdings: levels.clone(),
+            read_at: vec![UNREAD; levels.len()],
             levels,
             begins: None,
             polls: VecDeque::new(),
@@ -74,8 +80,11 @@ impl Plc {
             Registers::Input => &self.levels,
             Registers::Holding => &self.holdings,
         };
-        let words = words.get(range).ok_or(ExceptionCode::IllegalDataAddress)?;
-        let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        let words = words.get(range.clone()).ok_or(ExceptionCode::IllegalDataAddress)?;
+        let nanos = nanos(since);
+        if table == Registers::Input {
+            self.read_at[range].fill(nanos);
+        }
         let words = match table {
             Registers::Holding => words.to_vec(),
             Registers::Input => {
@@ -91,19 +100,34 @@ impl Plc {
         Ok(words)
     }
 
-    /// Writes registers, all or none.
-    pub(super) fn write(&mut self, address: u16, words: &[u16], at: Timestamp) -> Result<(), ExceptionCode> {
+    /// Writes registers, all or none; `reaction` takes how long after the reading of its input each was written, in µs.
+    pub(super) fn write(
+        &mut self,
+        address: u16,
+        words: &[u16],
+        (at, since): (Timestamp, Duration),
+        reaction: &mut Histogram<u64>,
+    ) -> Result<(), ExceptionCode> {
         if words.is_empty() || words.len() > WRITE_MAX {
             return Err(ExceptionCode::IllegalDataValue);
         }
         let range = usize::from(address)..usize::from(address) + words.len();
-        let cells = self.holdings.get_mut(range).ok_or(ExceptionCode::IllegalDataAddress)?;
+        let cells = self.holdings.get_mut(range.clone()).ok_or(ExceptionCode::IllegalDataAddress)?;
         cells.copy_from_slice(words);
-        self.write_count += 1;
+        self.write_count += words.len() as u64;
+        for read_at in self.read_at[range].iter_mut().filter(|read_at| **read_at != UNREAD) {
+            let read_at = std::mem::replace(read_at, UNREAD);
+            reaction.saturating_record(nanos(since).saturating_sub(read_at) / 1_000);
+        }
         let write = FleetWrite { at, plc: usize::from(self.number), address, words: words.to_vec() };
         keep(&mut self.writes, write, WRITES_KEPT);
         Ok(())
     }
+}
+
+fn nanos(since: Duration) -> u64 {
+    // The greatest is what stands for a register that was not read; it comes after 584 years.
+    u64::try_from(since.as_nanos()).unwrap_or(UNREAD)
 }
 
 fn keep<T>(queue: &mut VecDeque<T>, new: T, most: usize) {
@@ -120,12 +144,27 @@ mod tests {
     #[test]
     fn what_is_kept_of_polls_and_writes_is_bounded() {
         let mut plc = Plc::new(1, 3, 10);
+        let mut reaction = super::super::reaction();
         for nanos in 0..POLLS_KEPT as u64 + 5 {
-            plc.read(Registers::Input, 0, 4, Duration::from_nanos(nanos)).expect("readable");
-            plc.write(2, &[7], Timestamp(nanos as i64)).expect("writable");
+            let since = Duration::from_nanos(nanos);
+            plc.read(Registers::Input, 0, 4, since).expect("readable");
+            plc.write(2, &[7], (Timestamp(nanos as i64), since), &mut reaction).expect("writable");
         }
         assert_eq!((plc.polls.len(), plc.polls[0], plc.poll_count), (POLLS_KEPT, 5, POLLS_KEPT as u64 + 5));
         assert_eq!((plc.writes.len(), plc.write_count), (WRITES_KEPT, POLLS_KEPT as u64 + 5));
+    }
+
+    #[test]
+    fn a_write_answers_to_the_reading_of_its_address_once() {
+        let mut plc = Plc::new(1, 0, 200);
+        let mut reaction = super::super::reaction();
+        let at = Duration::from_micros;
+        plc.read(Registers::Input, 0, 100, at(1_000)).expect("readable");
+        plc.read(Registers::Holding, 0, 100, at(1_100)).expect("readable");
+        for (address, words, micros) in [(5, &[1, 2][..], 1_250), (5, &[3][..], 1_900), (150, &[4][..], 2_000)] {
+            plc.write(address, words, (Timestamp(0), at(micros)), &mut reaction).expect("writable");
+        }
+        assert_eq!((plc.write_count, reaction.len(), reaction.min(), reaction.max()), (4, 2, 250, 250));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use hdrhistogram::Histogram;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -17,16 +18,23 @@ use crate::clock;
 
 const UNIT: u8 = 1;
 
-/// The PLCs, each under a lock of its own, and since when they run.
+/// The PLCs, each under a lock of its own, how long after a reading they were written, and since when they run.
 #[derive(Debug)]
 pub(super) struct Hall {
     plcs: Vec<Mutex<Plc>>,
+    reaction: Mutex<Histogram<u64>>,
     started: Instant,
 }
 
 impl Hall {
     pub(super) fn new(plcs: Vec<Plc>) -> Self {
-        Self { plcs: plcs.into_iter().map(Mutex::new).collect(), started: clock::monotonic() }
+        let plcs = plcs.into_iter().map(Mutex::new).collect();
+        Self { plcs, reaction: Mutex::new(super::reaction()), started: clock::monotonic() }
+    }
+
+    /// How long after the reading of its input each register was written, in µs.
+    pub(super) fn reaction(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.reaction.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A PLC by its number, if there is one.
@@ -48,11 +56,11 @@ impl Hall {
                 plc.read(Registers::Holding, *address, *count, since).map(Response::ReadHoldingRegisters)
             }
             Request::WriteSingleRegister(address, word) => {
-                plc.write(*address, &[*word], clock::now())?;
+                plc.write(*address, &[*word], (clock::now(), since), &mut self.reaction())?;
                 Ok(Response::WriteSingleRegister(*address, *word))
             }
             Request::WriteMultipleRegisters(address, words) => {
-                plc.write(*address, words, clock::now())?;
+                plc.write(*address, words, (clock::now(), since), &mut self.reaction())?;
                 Ok(Response::WriteMultipleRegisters(*address, words.len() as u16))
             }
             _ => Err(ExceptionCode::IllegalFunction),

@@ -49,7 +49,7 @@ pub(super) struct Stage {
     plant: Option<(Plant, Option<Writes>)>,
     ovens: Option<Ovens>,
     first_output: Option<Duration>,
-    fleet: Option<(Fleet, Span)>,
+    fleet: Option<(Fleet, Span, Option<Writes>)>,
     storm: Option<Storm>,
     kafka: Option<KafkaNode>,
     broker: Mosquitto,
@@ -122,7 +122,7 @@ impl Stage {
             plant: plant.map(|plant| (plant, None)),
             ovens: case.plant,
             first_output,
-            fleet: fleet.zip(case.fleet.map(|hall| hall.poll)),
+            fleet: fleet.zip(case.fleet).map(|(fleet, hall)| (fleet, hall.poll, None)),
             begins,
             began,
             warm_up: case.warm_up,
@@ -217,7 +217,10 @@ impl Stage {
 
     fn measure_writes(&mut self) {
         if let Some((plant, writes)) = &mut self.plant {
-            *writes = Some(Writes::since_now(plant));
+            *writes = Some(Writes::since(plant.reaction(), plant.write_count()));
+        }
+        if let Some((fleet, _, writes)) = &mut self.fleet {
+            *writes = Some(Writes::since(fleet.reaction(), fleet.write_count()));
         }
     }
 
@@ -244,8 +247,12 @@ impl Stage {
         told.arrived = arrived - std::mem::replace(&mut self.arrived_before, arrived);
         match second.checked_sub(self.warm_up) {
             Some(measured) => {
+                let at = Duration::from_secs(measured);
                 if let Some((plant, Some(writes))) = &mut self.plant {
-                    told.arrived += writes.look(plant, Duration::from_secs(measured));
+                    told.arrived += writes.look(plant.reaction(), plant.write_count(), at);
+                }
+                if let Some((fleet, _, Some(writes))) = &mut self.fleet {
+                    told.arrived += writes.look(fleet.reaction(), fleet.write_count(), at);
                 }
                 self.tell_latencies(measured, &mut told);
             }
@@ -269,6 +276,9 @@ impl Stage {
         if let Some((_, Some(writes))) = &self.plant {
             add(Ovens::WATCH, writes.lateness());
         }
+        if let Some((_, _, Some(writes))) = &self.fleet {
+            add(Hall::SETPOINTS, writes.lateness());
+        }
     }
 
     /// Ends the run: waits for what is under way, stops the engine, and closes the books.
@@ -282,7 +292,7 @@ impl Stage {
                 return Err(Error::external(format!("feed \"{name}\": {} messages were not sent", report.failed)));
             }
         }
-        if let Some((fleet, period)) = &self.fleet {
+        if let Some((fleet, period, _)) = &self.fleet {
             let jitter = fleet.jitter(*period);
             outcome.latencies.insert(Hall::WATCH.to_owned(), Latency::of(&jitter.late));
             let (arrived, lost) = (jitter.polls, jitter.missed);
@@ -325,6 +335,12 @@ impl Stage {
         }
         if let Some((_, Some(writes))) = &self.plant {
             outcome.latencies.insert(Ovens::WATCH.to_owned(), writes.lateness().latency());
+        }
+        // A hall that is only read has no setpoints.
+        if let Some((fleet, _, Some(writes))) = &self.fleet
+            && fleet.write_count() > 0
+        {
+            outcome.latencies.insert(Hall::SETPOINTS.to_owned(), writes.lateness().latency());
         }
         self.tell_writes_from_due(outcome);
         outcome.stages = StageTime::of(&outcome.engine);

@@ -61,7 +61,11 @@ async fn what_is_written_reads_back_and_is_kept() {
     let writes = fleet.writes();
     let told = writes.iter().map(|write| (write.plc, write.address, write.words.as_slice())).collect::<Vec<_>>();
     assert_eq!(told, [(2, 9_998, &[7, 8][..]), (2, 5, &[9][..])]);
-    assert_eq!(fleet.write_count(), 2);
+    assert_eq!(fleet.write_count(), 3);
+    assert_eq!(fleet.reaction().len(), 0, "what was not read is not answered");
+    plc.read_input_registers(0, 10).await.expect("connected").expect("readable");
+    plc.write_single_register(5, 9).await.expect("connected").expect("writable");
+    assert_eq!(fleet.reaction().len(), 1);
 }
 
 #[tokio::test]
