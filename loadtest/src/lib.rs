@@ -17,6 +17,7 @@
 //! | [`outcome`] | what one run of a load case measured |
 //! | [`report`] | tells an outcome: in the terminal, as JSON, as a page |
 //! | [`search`] | finds the highest rate that holds |
+//! | [`sweep`] | tells how cost grows with a parameter of a case |
 //! | [`compare`] | tells whether two engines differ, and by how much |
 //!
 //! This crate talks to the engine over the wire only, as a plant would, and knows nothing of its insides.
@@ -40,6 +41,7 @@ pub mod report;
 pub mod run;
 pub mod search;
 pub mod storm;
+pub mod sweep;
 pub mod synthetic;
 pub mod trace;
 pub mod watch;

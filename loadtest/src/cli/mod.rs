@@ -6,6 +6,7 @@ mod compare;
 mod max_rate;
 mod progress;
 mod run;
+mod sweep;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ enum Verb {
     Run(run::Run),
     MaxRate(max_rate::MaxRate),
     Compare(compare::Compare),
+    Sweep(sweep::Sweep),
 }
 
 impl Cli {
@@ -39,6 +41,7 @@ impl Cli {
             Verb::Run(run) => run.run(),
             Verb::MaxRate(max_rate) => max_rate.run(),
             Verb::Compare(compare) => compare.run(),
+            Verb::Sweep(sweep) => sweep.run(),
         };
         match carried_out {
             Ok(true) => ExitCode::SUCCESS,
@@ -64,11 +67,30 @@ struct Which {
     /// Send so many messages a second, in place of those of the case.
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
+    /// Set a parameter of the case, such as sensors=10000; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write sensors=10000")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 impl Which {
     fn open(&self) -> Result<Case> {
-        let mut case = Case::open(&self.case)?;
+        self.open_with(&self.set)
+    }
+
+    /// The same with one more parameter set.
+    fn open_at(&self, parameter: &str, value: &str) -> Result<Case> {
+        let mut settings = self.set.clone();
+        settings.push((parameter.to_owned(), value.to_owned()));
+        self.open_with(&settings)
+    }
+
+    fn open_with(&self, settings: &[(String, String)]) -> Result<Case> {
+        let mut case = Case::open_with(&self.case, settings)?;
         if let Some(seconds) = self.seconds {
             case = case.over(seconds)?;
         }

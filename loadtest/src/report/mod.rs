@@ -12,7 +12,7 @@ mod tables;
 mod terminal;
 pub mod units;
 
-pub use html::{comparison_html, html, search_html};
+pub use html::{comparison_html, curves_html, curves_svg, html, search_html};
 pub use json::{json, read_json};
 pub use terminal::terminal;
 

@@ -1,5 +1,7 @@
 //! A table, told once and shown twice: in columns of text for a terminal, and as HTML.
 
+use std::borrow::Cow;
+
 /// A table with a heading.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -12,21 +14,28 @@ pub(crate) struct Table {
 }
 
 /// A column behind the first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Column {
-    name: &'static str,
+    name: Cow<'static, str>,
     /// Numbers stand at the right, so that their digits are below each other.
     right: bool,
 }
 
 /// A column of numbers.
 pub(crate) const fn number(name: &'static str) -> Column {
-    Column { name, right: true }
+    Column { name: Cow::Borrowed(name), right: true }
 }
 
 /// A column of words.
 pub(crate) const fn words(name: &'static str) -> Column {
-    Column { name, right: false }
+    Column { name: Cow::Borrowed(name), right: false }
+}
+
+impl Column {
+    /// A column of numbers whose name is made up.
+    pub(crate) fn number(name: String) -> Self {
+        Self { name: Cow::Owned(name), right: true }
+    }
 }
 
 /// A row: its name, its cells, and what is to be said below it.
@@ -67,7 +76,7 @@ impl Table {
         let widths: Vec<usize> = (self.columns.iter().enumerate())
             .map(|(at, column)| {
                 let cells = self.rows.iter().filter_map(|row| row.cells.get(at)).map(|cell| wide(cell));
-                cells.chain([wide(column.name)]).max().unwrap_or(0)
+                cells.chain([wide(&column.name)]).max().unwrap_or(0)
             })
             .collect();
         let line = |name: &str, cells: &[&str]| {
@@ -80,7 +89,7 @@ impl Table {
             }
             format!("{}\n", line.trim_end())
         };
-        let mut text = line(self.title, &self.columns.iter().map(|column| column.name).collect::<Vec<_>>());
+        let mut text = line(self.title, &self.columns.iter().map(|column| &*column.name).collect::<Vec<_>>());
         for row in &self.rows {
             let name = format!("  {}{}", row.mark(), row.name);
             text += &line(&name, &row.cells.iter().map(String::as_str).collect::<Vec<_>>());
@@ -99,7 +108,7 @@ impl Table {
         let mut html = format!("<div class=\"table\"><table>\n<tr><th>{}</th>", escaped(self.title));
         let class = |column: &Column| if column.right { " class=\"n\"" } else { "" };
         for column in &self.columns {
-            html += &format!("<th{}>{}</th>", class(column), escaped(column.name));
+            html += &format!("<th{}>{}</th>", class(column), escaped(&column.name));
         }
         html += "</tr>\n";
         for row in &self.rows {

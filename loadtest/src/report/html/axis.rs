@@ -103,7 +103,13 @@ impl Axis {
     /// Lengths of time in microseconds on a logarithmic scale, over a factor of ten at least, so that what is flat looks
     /// flat; over whole powers of ten where it is much more.
     pub(super) fn delays(least: f64, greatest: f64) -> Self {
-        let (mut from, mut to) = (round_down(least.max(0.1)), round_up(greatest.max(0.1)));
+        Self::powers(least.max(0.1), greatest.max(0.1), delay)
+    }
+
+    /// Amounts above 0 on such a scale.
+    pub(super) fn powers(least: f64, greatest: f64, label: impl Fn(f64) -> String) -> Self {
+        let (least, greatest) = (least.clamp(1e-6, 1e15), greatest.clamp(1e-6, 1e15));
+        let (mut from, mut to) = (round_down(least), round_up(greatest));
         while to / from < 9.0 {
             // To the side that has less room.
             if (least / from).ln() < (to / greatest).ln() {
@@ -121,19 +127,29 @@ impl Axis {
         let (first, last) = (from.log10().floor() as i32, to.log10().ceil() as i32);
         let values = (first..=last).flat_map(|decade| each.iter().map(move |n| n * 10_f64.powi(decade)));
         let shown: Vec<f64> = values.filter(|v| *v > from * 0.99 && *v < to * 1.01).collect();
-        Self::with(Scale::Logarithmic, from, to, shown, delay)
+        Self::with(Scale::Logarithmic, from, to, shown, label)
+    }
+
+    /// Places for values that were chosen, each with what is written below it: on a logarithmic scale, since values that are
+    /// chosen to see growth are multiples of each other.
+    pub(super) fn values(values: &[(f64, String)]) -> Self {
+        let values: Vec<_> = values.iter().filter(|(value, _)| *value > 0.0).collect();
+        let least = values.iter().map(|(value, _)| *value).fold(f64::INFINITY, f64::min);
+        let greatest = values.iter().map(|(value, _)| *value).fold(0.0, f64::max);
+        let (from, to) =
+            if least < greatest { (least, greatest) } else { (greatest.max(1.0) / 2.0, greatest.max(1.0) * 2.0) };
+        let mut axis = Self { scale: Scale::Logarithmic, from, to, unit: (1.0, String::new()), ticks: Vec::new() };
+        axis.ticks =
+            values.iter().map(|(value, label)| Tick { at: axis.place(*value), label: label.clone() }).collect();
+        axis.ticks.sort_by(|a, b| a.at.total_cmp(&b.at));
+        axis
     }
 
     /// Rates from `least` to `greatest`, with some room at both ends, doubled at equal distances.
     pub(super) fn rates(least: f64, greatest: f64) -> Self {
         let (least, greatest) = if least > 0.0 && greatest >= least { (least, greatest) } else { (1.0, 1.0) };
         let (from, to) = (least / 1.25, greatest * 1.25);
-        let label = |value: f64| match value {
-            n if n >= 1e6 => format!("{} M", plain(n / 1e6)),
-            n if n >= 1e3 => format!("{} k", plain(n / 1e3)),
-            n => plain(n),
-        };
-        Self::with(Scale::Logarithmic, from, to, between(from, to), label)
+        Self::with(Scale::Logarithmic, from, to, between(from, to), scaled)
     }
 
     /// How many times one thing is another: equally far above and below 1.
@@ -182,8 +198,18 @@ fn between(from: f64, to: f64) -> Vec<f64> {
     values.filter(|value| (from..=to).contains(value)).collect()
 }
 
+/// A round number with the letter of its size behind it: `250 k`.
+pub(super) fn scaled(number: f64) -> String {
+    match number {
+        n if n >= 1e9 => format!("{} G", plain(n / 1e9)),
+        n if n >= 1e6 => format!("{} M", plain(n / 1e6)),
+        n if n >= 1e3 => format!("{} k", plain(n / 1e3)),
+        n => plain(n),
+    }
+}
+
 /// A round number with as many digits as it has.
-fn plain(number: f64) -> String {
+pub(super) fn plain(number: f64) -> String {
     let decimals = (0..3).find(|d| is_whole(number * 10_f64.powi(*d))).unwrap_or(3);
     fixed(number, decimals as usize)
 }
@@ -267,6 +293,15 @@ mod tests {
         assert_eq!(labels(&Axis::rates(30_000.0, 60_000.0)), ["30 k", "40 k", "50 k", "60 k", "70 k"]);
         assert_eq!(labels(&Axis::ratios(0.9, 1.1)), ["0.9", "0.95", "1", "1.05", "1.1"]);
         assert!(labels(&Axis::rates(f64::INFINITY, 0.0)).contains(&"1"));
+    }
+
+    #[test]
+    fn chosen_values_stand_in_their_order_at_equal_ratios() {
+        let axis = Axis::values(&[(1e6, "1 s".to_owned()), (1e4, "10 ms".to_owned()), (1e5, "100 ms".to_owned())]);
+        assert_eq!(labels(&axis), ["10 ms", "100 ms", "1 s"]);
+        assert!((axis.place(1e5) - 0.5).abs() < 1e-9);
+        assert!((Axis::values(&[(5.0, "5".to_owned())]).place(5.0) - 0.5).abs() < 1e-9);
+        assert_eq!(Axis::values(&[]).ticks.len(), 0);
     }
 
     #[test]

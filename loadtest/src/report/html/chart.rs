@@ -6,8 +6,8 @@ use super::axis::Axis;
 use crate::report::table::escaped;
 
 /// The size in which a chart is drawn; the page scales it.
-const WIDTH: f64 = 500.0;
-const HEIGHT: f64 = 250.0;
+pub(super) const WIDTH: f64 = 500.0;
+pub(super) const HEIGHT: f64 = 250.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 26.0;
 /// Room for the labels of the left axis and for names at the right: the same in all charts, so that times stand below each other.
@@ -102,15 +102,18 @@ impl Chart {
     pub(super) fn html(&self) -> String {
         let note =
             if self.note.is_empty() { String::new() } else { format!(" <small>{}</small>", escaped(&self.note)) };
-        format!("<figure><figcaption>{}{note}</figcaption>\n{}</figure>\n", escaped(&self.title), self.svg())
+        format!("<figure><figcaption>{}{note}</figcaption>\n{}</figure>\n", escaped(&self.title), self.svg(""))
     }
 
-    fn svg(&self) -> String {
+    /// The chart alone; where it stands and how large it is, where it is part of a picture.
+    pub(super) fn svg(&self, place: &str) -> String {
         let long = |text: &str| text.chars().count() as f64;
         let names = self.lines.iter().map(|line| long(&short(&line.name))).fold(0.0, f64::max);
         let area = Area { left: LEFT, right: WIDTH - (names * BOLD + 8.0).max(RIGHT) };
-        let mut svg =
-            format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n", escaped(&self.title));
+        let mut svg = format!(
+            "<svg {place}viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+            escaped(&self.title)
+        );
         self.draw_axes(&mut svg, &area);
         self.draw_marks(&mut svg, &area);
         for line in &self.lines {
@@ -278,7 +281,7 @@ mod tests {
             lines: vec![line],
             marks: vec![Mark { name: "most".to_owned(), class: "limit".to_owned(), at: At::Height(2.0) }],
         };
-        let svg = chart.svg();
+        let svg = chart.svg("");
         let path =
             |class: &str| svg.split(&format!("class=\"{class}\" d=\"")).nth(1).unwrap().split('"').next().unwrap();
         assert_eq!((path("line s0").matches('M').count(), path("line s0").matches('L').count()), (1, 1));

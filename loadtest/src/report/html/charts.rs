@@ -148,7 +148,7 @@ fn throughput(time: &Time<'_>) -> Vec<Chart> {
     }
 }
 
-fn colour(at: usize) -> String {
+pub(super) fn colour(at: usize) -> String {
     format!("s{}", at % COLOURS)
 }
 

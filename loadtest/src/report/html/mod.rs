@@ -4,6 +4,7 @@
 mod axis;
 mod chart;
 mod charts;
+mod curves;
 mod page;
 mod ratios;
 mod search;
@@ -11,8 +12,10 @@ mod search;
 use super::table::Table;
 use super::{tables, terminal};
 use crate::outcome::Outcome;
+use charts::colour;
 use page::Page;
 
+pub use curves::{curves_html, curves_svg};
 pub use ratios::comparison_html;
 pub use search::search_html;
 

@@ -2,7 +2,8 @@
 
 use crate::report::table::escaped;
 
-const STYLE: &str = include_str!("style.css");
+/// Colours and rules of pages and charts.
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// A page. All but the body is text.
 #[derive(Debug)]
