@@ -310,7 +310,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} over {}", self.case, self.parameter)?;
-        writeln!(f, "{}\n\n{}", self.conditions(), self.table().text())
+        write!(f, "{}\n\n{}", self.conditions(), self.table().text())
     }
 }
 
@@ -377,7 +377,6 @@ pub(crate) mod tests {
                   window p99 200 ms, not at most 50.0 ms; window p99 360 ms, not at most 50.0 ms
               100000        –           –                 –              –        –                  –           –           –  0 of 3
                   the engine ended by itself (signal 9)
-
         "#]].assert_eq(&sample().to_string());
         assert!(!sample().is_whole());
     }

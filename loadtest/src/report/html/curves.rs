@@ -23,6 +23,10 @@ const PICTURE: &str = "svg { font: 12.5px system-ui, \"Segoe UI\", Roboto, \"Hel
     font-variant-numeric: tabular-nums; }\n.paper { fill: var(--paper); }\nsvg text.head { font-size: 17px; font-weight: 650; \
     fill: var(--ink); }\nsvg text.title { font-size: 13.5px; font-weight: 600; fill: var(--ink); }\n";
 
+/// A quantile of a latency.
+type Quantile = fn(&Quantiles) -> f64;
+const QUANTILES: [(&str, Quantile); 2] = [("p99", |of| of.p99), ("p50", |of| of.p50)];
+
 /// How to read the page; stands at its foot.
 const METHOD: &str = "Each point is a run of its own with a fresh engine. Messages are sent when they are due, whether or not the \
     engine keeps up, and latency counts from when a message was due. On two logarithmic axes what grows in proportion rises \
