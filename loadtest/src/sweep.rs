@@ -346,6 +346,7 @@ pub(crate) mod tests {
                 wanted: "at most 50.0 ms".to_owned(),
                 found: micros(p99),
                 held: p99 <= 50e3,
+                ..Limit::default()
             }],
             ..Outcome::default()
         }
