@@ -143,8 +143,13 @@ impl Sweep {
         let each = self.each;
         let Some(point) = self.points.get_mut(place) else { return };
         let missed = outcome.limits.iter().filter(|limit| !limit.held);
-        let missed = missed.map(|limit| format!("{} {}, not {}", limit.name, limit.found, limit.wanted)).collect();
-        point.runs.push(Run { missed, measured: Measured::of(outcome, each, point.amount) });
+        let mut missed: Vec<_> =
+            missed.map(|limit| format!("{} {}, not {}", limit.name, limit.found, limit.wanted)).collect();
+        let measured = Measured::of(outcome, each, point.amount);
+        if measured.is_none() {
+            missed.insert(0, "nothing was sent while it was measured".to_owned());
+        }
+        point.runs.push(Run { missed, measured });
         point.median = Measured::median(&point.runs.iter().filter_map(|run| run.measured.as_ref()).collect::<Vec<_>>());
     }
 
@@ -267,6 +272,9 @@ impl Measured {
             Each::Message => sent,
             Each::Value => amount,
         };
+        if by <= 0.0 {
+            return None;
+        }
         let latencies = outcome.latencies.iter().filter(|(_, latency)| latency.count > 0);
         let quantiles =
             |(name, of): (&String, &crate::outcome::Latency)| (name.clone(), Quantiles { p50: of.p50, p99: of.p99 });

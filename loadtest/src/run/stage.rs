@@ -28,8 +28,9 @@ const ENGINE_CLIENTS: &str = "lineside-";
 const START_MAX: Duration = Duration::from_secs(20);
 /// How often one looks whether something has happened.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Feeders and watchers have so long to connect before the first message is due.
+/// Feeders and watchers have so long to connect before the first message is due, and so much longer for each connection.
 const LEAD: Span = Span::from_millis(500);
+const LEAD_EACH: Span = Span::from_millis(5);
 /// When nothing has come for so long, nothing more will; after the engine has ended, for so long.
 const QUIET: Duration = Duration::from_secs(2);
 /// After a storm the engine may be waiting for its next attempt to connect.
@@ -89,7 +90,7 @@ impl Stage {
         let plant = case.plant.map(|ovens| start_plant(ovens, case.seed)).transpose()?;
         let plc_port = plant.as_ref().map_or(0, Plant::port);
         let storm = case.storm.map(|cuts| {
-            let lasts = LEAD.to_std() + Duration::from_secs(case.warm_up + case.seconds);
+            let lasts = lead(case).to_std() + Duration::from_secs(case.warm_up + case.seconds);
             Storm::start(broker.port(), cuts.every.to_std(), lasts)
         });
         let storm = storm.transpose()?;
@@ -112,8 +113,8 @@ impl Stage {
         let first_write = plant.as_ref().and_then(|plant| Some(plant.started() + plant.answered().first()?.written));
         let first_output = first_write.map(|at| at.saturating_duration_since(engine.started()));
 
-        let began = clock::now() + LEAD;
-        let begins = clock::monotonic() + LEAD.to_std();
+        let began = clock::now() + lead(case);
+        let begins = clock::monotonic() + lead(case).to_std();
         let mut stage = Self {
             feeds: Vec::new(),
             watches: Vec::new(),
@@ -389,6 +390,12 @@ impl Stage {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// How long before the first message is due feeders and watchers begin to connect.
+fn lead(case: &Case) -> Span {
+    let connections = case.feeds.values().map(|feed| i64::from(feed.mqtt.connections)).sum::<i64>();
+    LEAD + Span(LEAD_EACH.micros() * connections)
 }
 
 fn start_plant(ovens: Ovens, seed: u64) -> Result<Plant> {
