@@ -395,7 +395,7 @@ impl Stage {
 /// How long before the first message is due feeders and watchers begin to connect.
 fn lead(case: &Case) -> Span {
     let connections = case.feeds.values().map(|feed| i64::from(feed.mqtt.connections)).sum::<i64>();
-    LEAD + Span(LEAD_EACH.micros() * connections)
+    Span(LEAD.micros() + LEAD_EACH.micros() * connections)
 }
 
 fn start_plant(ovens: Ovens, seed: u64) -> Result<Plant> {
