@@ -42,6 +42,11 @@ impl Partial for Avg {
         Ok(self)
     }
 
+    fn together_again(&mut self, one: &dyn Partial, next: &dyn Partial, changed: &[u32]) -> Result<bool> {
+        self.sums.join_again(&same::<Self>(one)?.sums, &same::<Self>(next)?.sums, changed);
+        Ok(true)
+    }
+
     fn put_before(&mut self, other: &dyn Partial, map: &[u32]) -> Result<Box<dyn Partial>> {
         Ok(Box::new(Self { sums: self.sums.precede(&same::<Self>(other)?.sums, map) }))
     }

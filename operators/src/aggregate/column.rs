@@ -2,6 +2,7 @@
 //! So results are read off some slots at a time, in the order wanted, right into the column of the batch.
 
 use std::any::Any;
+use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ impl Picked<'_> {
 }
 
 /// A column of a batch that is being filled.
+#[derive(Debug)]
 pub(crate) struct Column {
     /// How long it may become.
     rows_max: usize,
@@ -84,10 +86,37 @@ impl Column {
         Ok(())
     }
 
+    /// Whether its rows are numbers, which can be copied and changed row by row.
+    pub(crate) fn is_numbers(&self) -> bool {
+        self.numbers.is_some()
+    }
+
+    /// Forgets its rows and keeps their room.
+    pub(crate) fn clear(&mut self) {
+        self.pieces.clear();
+        if let Some(numbers) = &mut self.numbers {
+            numbers.clear();
+        }
+    }
+
+    /// Adds these rows of another column of numbers.
+    pub(crate) fn copy_rows(&mut self, other: &Self, rows: &Picked<'_>) -> Result<()> {
+        let Some(others) = &other.numbers else { return Err(not_numbers()) };
+        self.numbers.get_or_insert_with(|| others.fresh()).copy_rows(others.as_ref(), rows, self.rows_max)
+    }
+
+    /// Changes these rows to those of another column of numbers.
+    pub(crate) fn replace_rows(&mut self, rows: &[u32], other: &Self) -> Result<()> {
+        match (&mut self.numbers, &other.numbers) {
+            (Some(mine), Some(others)) => mine.replace_rows(rows, others.as_ref()),
+            _ => Err(not_numbers()),
+        }
+    }
+
     fn filling<T: ArrowPrimitiveType>(&mut self) -> Result<&mut Numbers<T>> {
         let filling = self.numbers.get_or_insert_with(|| Box::new(Numbers::<T>::default()));
         let filling: &mut dyn Any = filling.as_mut();
-        filling.downcast_mut().ok_or_else(|| Error::internal("an aggregate has results of different types"))
+        filling.downcast_mut().ok_or_else(different_types)
     }
 
     /// Adds rows.
@@ -110,8 +139,24 @@ impl Column {
     }
 }
 
+fn not_numbers() -> Error {
+    Error::internal("results that are no numbers were to be copied one by one")
+}
+
+fn different_types() -> Error {
+    Error::internal("an aggregate has results of different types")
+}
+
 /// Numbers of some type.
-trait Filling: Any {
+trait Filling: Any + Send + Debug {
+    /// None of this type.
+    fn fresh(&self) -> Box<dyn Filling>;
+    /// Forgets them and keeps their room.
+    fn clear(&mut self);
+    /// Adds some of others of the same type.
+    fn copy_rows(&mut self, other: &dyn Filling, rows: &Picked<'_>, rows_max: usize) -> Result<()>;
+    /// Changes these rows to all those of others of the same type.
+    fn replace_rows(&mut self, rows: &[u32], other: &dyn Filling) -> Result<()>;
     /// The numbers as a column of which there may be at most so many rows.
     fn finish(&mut self, rows_max: usize) -> ArrayRef;
 }
@@ -120,6 +165,12 @@ trait Filling: Any {
 struct Numbers<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     valid: Option<BooleanBufferBuilder>,
+}
+
+impl<T: ArrowPrimitiveType> Debug for Numbers<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Numbers").field("values", &self.values).finish_non_exhaustive()
+    }
 }
 
 impl<T: ArrowPrimitiveType> Default for Numbers<T> {
@@ -196,7 +247,60 @@ impl Numbers<Float64Type> {
     }
 }
 
+impl<T: ArrowPrimitiveType> Numbers<T> {
+    fn of(filling: &dyn Filling) -> Result<&Self> {
+        let filling: &dyn Any = filling;
+        filling.downcast_ref().ok_or_else(different_types)
+    }
+
+    fn is_there(&self, row: usize) -> bool {
+        self.valid.as_ref().is_none_or(|valid| valid.get_bit(row))
+    }
+}
+
 impl<T: ArrowPrimitiveType> Filling for Numbers<T> {
+    fn fresh(&self) -> Box<dyn Filling> {
+        Box::new(Self::default())
+    }
+
+    fn clear(&mut self) {
+        self.values.clear();
+        self.valid = None;
+    }
+
+    fn copy_rows(&mut self, other: &dyn Filling, rows: &Picked<'_>, rows_max: usize) -> Result<()> {
+        let other = Self::of(other)?;
+        match rows {
+            Picked::Run(rows) => {
+                self.make_room(rows.len(), rows_max);
+                self.values.extend_from_slice(&other.values[rows.clone()]);
+                if self.valid.is_some() || other.valid.is_some() {
+                    self.note(rows.clone(), |row| other.is_there(row));
+                }
+            }
+            Picked::Each(rows) => {
+                self.make_room(rows.len(), rows_max);
+                self.values.extend(rows.iter().map(|row| other.values[*row as usize]));
+                if self.valid.is_some() || other.valid.is_some() {
+                    self.note(rows.iter().map(|row| *row as usize), |row| other.is_there(row));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn replace_rows(&mut self, rows: &[u32], other: &dyn Filling) -> Result<()> {
+        let other = Self::of(other)?;
+        let values = self.values.as_mut_slice();
+        rows.iter().zip(&other.values).for_each(|(row, value)| values[*row as usize] = *value);
+        if self.valid.is_some() || other.valid.is_some() {
+            self.note(0..0, |_| true);
+            let Some(valid) = &mut self.valid else { return Ok(()) };
+            rows.iter().enumerate().for_each(|(n, row)| valid.set_bit(*row as usize, other.is_there(n)));
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, rows_max: usize) -> ArrayRef {
         // A full one is probably followed by another.
         let next = if self.values.len() == rows_max { Vec::with_capacity(rows_max) } else { Vec::new() };
@@ -211,6 +315,27 @@ mod tests {
     use super::*;
     use arrow::array::{AsArray, Int64Array};
     use arrow::datatypes::Int64Type;
+
+    #[test]
+    fn rows_are_copied_and_changed_with_what_is_missing() {
+        let (mut latest, mut changed, mut column) = (Column::new(8), Column::new(8), Column::new(8));
+        let mut expected = (0..6).map(Some).collect::<Vec<Option<i64>>>();
+        latest.numbers::<Int64Type>(&Picked::Run(0..6), |slot| Some(slot as i64)).expect("they are numbers");
+        let rounds: [&[(u32, Option<i64>)]; 4] =
+            [&[(1, Some(10))], &[(4, None), (2, Some(7)), (4, None)], &[(4, Some(3))], &[(0, None), (5, None)]];
+        for round in rounds {
+            changed.clear();
+            let rows = round.iter().map(|(row, _)| *row).collect::<Vec<_>>();
+            let values = |n: usize| round[n].1;
+            changed.numbers::<Int64Type>(&Picked::Run(0..round.len()), values).expect("they are numbers");
+            latest.replace_rows(&rows, &changed).expect("they are numbers");
+            round.iter().for_each(|(row, value)| expected[*row as usize] = *value);
+            column.copy_rows(&latest, &Picked::Run(1..6)).expect("they are numbers");
+            column.copy_rows(&latest, &Picked::Each(&[4, 0])).expect("they are numbers");
+            let all = expected[1..].iter().chain([&expected[4], &expected[0]]).copied().collect::<Int64Array>();
+            assert_eq!(column.finish().expect("there are rows").as_primitive(), &all);
+        }
+    }
 
     #[test]
     fn a_column_says_which_numbers_are_missing_wherever_the_first_one_is() {

@@ -4,7 +4,7 @@ use arrow::datatypes::Int64Type;
 use lineside_model::Result;
 
 use super::{
-    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, put_before_entries,
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_again, fill_together, from_bytes, put_back_entries, put_before_entries,
     same, take_entries, to_bytes,
 };
 
@@ -52,6 +52,12 @@ impl Partial for Count {
         let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
         fill_together(&mut self.counts, &one.counts, &next.counts, |one, next| one + next);
         Ok(self)
+    }
+
+    fn together_again(&mut self, one: &dyn Partial, next: &dyn Partial, changed: &[u32]) -> Result<bool> {
+        let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
+        fill_again(&mut self.counts, &one.counts, &next.counts, changed, |one, next| one + next);
+        Ok(true)
     }
 
     fn put_before(&mut self, other: &dyn Partial, map: &[u32]) -> Result<Box<dyn Partial>> {

@@ -107,6 +107,19 @@ impl<K: Kept, const GREATEST: bool> Partial for Extreme<K, GREATEST> {
         Ok(self)
     }
 
+    fn together_again(&mut self, one: &dyn Partial, next: &dyn Partial, changed: &[u32]) -> Result<bool> {
+        let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
+        for slot in changed {
+            let slot = *slot as usize;
+            let ((best, present), (value, is_there)) =
+                ((&one.best[slot], one.present[slot]), (&next.best[slot], next.present[slot]));
+            let taken = is_there & (!present | Self::beats(K::see(value), K::see(best)));
+            self.best[slot].clone_from(if taken { value } else { best });
+            self.present[slot] = present | is_there;
+        }
+        Ok(true)
+    }
+
     fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
         let taken = same::<Self>(taken)?;
         put_back_entries(&mut self.best, &taken.best, slots);

@@ -115,6 +115,20 @@ impl<K: Kept, const LAST: bool> Partial for Edge<K, LAST> {
         Ok(self)
     }
 
+    fn together_again(&mut self, one: &dyn Partial, next: &dyn Partial, changed: &[u32]) -> Result<bool> {
+        let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
+        for slot in changed {
+            let slot = *slot as usize;
+            let taken =
+                next.present[slot] & (!one.present[slot] | Self::replaces(next.times[slot], one.times[slot]));
+            let of = if taken { next } else { one };
+            self.times[slot] = of.times[slot];
+            self.values[slot].clone_from(&of.values[slot]);
+            self.present[slot] = of.present[slot];
+        }
+        Ok(true)
+    }
+
     fn put_back(&mut self, taken: &dyn Partial, slots: &[u32]) -> Result<()> {
         let taken = same::<Self>(taken)?;
         put_back_entries(&mut self.times, &taken.times, slots);

@@ -141,6 +141,12 @@ pub(crate) trait Partial: Any + Send + Debug {
         Ok(both)
     }
 
+    /// Puts the same two together again where only these slots of them have changed; some may be named twice. Says whether it can do
+    /// so.
+    fn together_again(&mut self, _one: &dyn Partial, _next: &dyn Partial, _changed: &[u32]) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Takes slots of its own: for each pair in order, slot `from` (of a later stretch of time) into slot `into`. `from` stays.
     fn fold(&mut self, pairs: &[Pair]) -> Result<()>;
 
@@ -225,6 +231,14 @@ fn put_before_entries<T: Copy>(column: &mut [T], other: &[T], map: &[u32], both:
 fn fill_together<T>(column: &mut Vec<T>, one: &[T], next: &[T], both: impl Fn(&T, &T) -> T) {
     column.clear();
     column.extend(one.iter().zip(next).map(|(one, next)| both(one, next)));
+}
+
+/// The same for some of them.
+fn fill_again<T>(column: &mut [T], one: &[T], next: &[T], changed: &[u32], both: impl Fn(&T, &T) -> T) {
+    for slot in changed {
+        let slot = *slot as usize;
+        column[slot] = both(&one[slot], &next[slot]);
+    }
 }
 
 /// Moves entries of a column out, in this order, and leaves empty ones.

@@ -8,7 +8,7 @@ use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 use lineside_model::Result;
 
 use super::{
-    Column, Pair, Partial, Picked, Rows, check_slots, fill_together, from_bytes, put_back_entries, put_before_entries,
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_again, fill_together, from_bytes, put_back_entries, put_before_entries,
     same, stay, take_entries, to_bytes,
 };
 
@@ -35,6 +35,12 @@ impl FloatSum {
     pub(super) fn join(&mut self, one: &Self, next: &Self) {
         fill_together(&mut self.sums, &one.sums, &next.sums, |one, next| one + next);
         fill_together(&mut self.counts, &one.counts, &next.counts, |one, next| one + next);
+    }
+
+    /// The same for some slots, see [`Partial::together_again`].
+    pub(super) fn join_again(&mut self, one: &Self, next: &Self, changed: &[u32]) {
+        fill_again(&mut self.sums, &one.sums, &next.sums, changed, |one, next| one + next);
+        fill_again(&mut self.counts, &one.counts, &next.counts, changed, |one, next| one + next);
     }
 
     /// Takes slots before its own, see [`Partial::put_before`].
@@ -103,6 +109,11 @@ impl Partial for FloatSum {
     fn together(mut self: Box<Self>, one: &dyn Partial, next: &dyn Partial, _: &[u32]) -> Result<Box<dyn Partial>> {
         self.join(same::<Self>(one)?, same::<Self>(next)?);
         Ok(self)
+    }
+
+    fn together_again(&mut self, one: &dyn Partial, next: &dyn Partial, changed: &[u32]) -> Result<bool> {
+        self.join_again(same::<Self>(one)?, same::<Self>(next)?, changed);
+        Ok(true)
     }
 
     fn put_before(&mut self, other: &dyn Partial, map: &[u32]) -> Result<Box<dyn Partial>> {

@@ -12,7 +12,7 @@ use lineside_model::Result;
 
 use super::entries::{EMPTY, Entries, Entry, grow};
 use super::{
-    Column, Pair, Partial, Picked, Rows, Statistic, check_slots, fill_together, from_bytes, put_back_entries,
+    Column, Pair, Partial, Picked, Rows, Statistic, check_slots, fill_again, fill_together, from_bytes, put_back_entries,
     put_before_entries, same, stay, take_entries, to_bytes,
 };
 
@@ -190,6 +190,20 @@ impl Partial for Summary {
             (one, next) => fill_together(&mut self.nulls, one, next, |one, next| one.saturating_add(*next)),
         }
         Ok(self)
+    }
+
+    fn together_again(&mut self, one: &dyn Partial, next: &dyn Partial, changed: &[u32]) -> Result<bool> {
+        let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
+        fill_again(&mut self.numbers, &one.numbers, &next.numbers, changed, Numbers::with);
+        match (one.nulls.as_slice(), next.nulls.as_slice()) {
+            ([], []) => self.nulls.clear(),
+            (nulls, []) | ([], nulls) => {
+                let mine = self.nulls();
+                changed.iter().for_each(|slot| mine[*slot as usize] = nulls[*slot as usize]);
+            }
+            (one, next) => fill_again(self.nulls(), one, next, changed, |one, next| one.saturating_add(*next)),
+        }
+        Ok(true)
     }
 
     fn put_before(&mut self, other: &dyn Partial, map: &[u32]) -> Result<Box<dyn Partial>> {

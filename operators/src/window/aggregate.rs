@@ -32,7 +32,7 @@ use super::layout::Layout;
 use super::output::Output;
 use super::runs::{Located, Place, Runs, Stretch};
 use super::slice::{Part, Slice, SliceState, Used};
-use super::sliding::{Merged, Sliding, stacked};
+use super::sliding::{Merged, stacked};
 use super::view::{View, ViewState};
 use crate::aggregate::{Partial, Rows};
 use crate::{Emitter, HandedOver, Operator, Port, Snapshot};
@@ -186,7 +186,8 @@ impl WindowAggregate {
         let stacked = stacked(&self.empty, &planned.wanted);
         let (like, wanted, results) = (&self.empty, &planned.wanted, &planned.results);
         let merged = Merged { windows, like, wanted, stacked: &stacked, results };
-        let mut closed = Output::of_view(n, planned, self.keys.as_ref(), out);
+        let closed = Output::of_view(n, planned, self.keys.as_ref(), out);
+        let mut closed = closed.after(std::mem::take(&mut view.latest));
         while let Some(window) = view.next_with_rows(&self.slices, windows)
             && window < open
         {
@@ -209,7 +210,8 @@ impl WindowAggregate {
             view.closed_before(open, windows);
             view.sliding.left(&self.slices, view.horizon());
         }
-        closed.flush()
+        view.latest = closed.finish()?;
+        Ok(())
     }
 
     /// Rids the slices from `left` on of what only the closed windows of a view needed: those that no other view needs are
@@ -276,7 +278,7 @@ impl WindowAggregate {
             map[*old as usize] = new;
         }
         self.slices.values_mut().for_each(|slice| slice.renumber(&map));
-        self.views.iter_mut().for_each(|view| view.sliding = Sliding::new(view.sliding.middle()));
+        self.views.iter_mut().for_each(View::renumbered);
         Ok(Some(live))
     }
 

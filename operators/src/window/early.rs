@@ -25,7 +25,7 @@ use super::layout::Layout;
 use super::output::Output;
 use super::runs::Place;
 use super::slice::{Part, Whole};
-use super::sliding::{Merged, Sliding, stacked};
+use super::sliding::{Merged, stacked};
 use super::view::{View, ViewState};
 use super::{WindowQuery, WindowSpec, plan};
 use crate::operator::BuildOperator;
@@ -167,9 +167,9 @@ impl EarlyAggregate {
             let has_changed = |id: u32| changed.iter().any(|changed| changed.get(id as usize) == Some(&true));
             let slices = self.inner.slices().range(bounds).map(|(_, slice)| slice);
             let merge = merged.fold(slices, Part::Whole)?;
-            let Whole { rising, partials, ranked } = merge.whole();
-            let rising = rising.only(|key, _| has_changed(key));
-            rows.push(window, &Whole { rising, partials, ranked }, planned)?;
+            let whole = merge.whole();
+            let rising = whole.rising.only(|key, _| has_changed(key));
+            rows.push(window, &Whole { rising, ..whole }, planned)?;
         }
         rows.flush()?;
         self.changed.clear();
@@ -203,7 +203,7 @@ impl Operator for EarlyAggregate {
         self.changed.retain(|slice, _| *slice >= horizon);
         if let Some(live) = self.inner.forget(left)? {
             // The merges have the old numbers, and so have the marks.
-            self.told.sliding = Sliding::new(self.told.sliding.middle());
+            self.told.renumbered();
             for changed in self.changed.values_mut() {
                 *changed = live.iter().map(|old| changed.get(*old as usize) == Some(&true)).collect();
             }

@@ -17,6 +17,7 @@ pub mod keyed;
 pub mod keys;
 mod kind;
 mod late;
+mod latest;
 mod layout;
 mod output;
 mod ranked;

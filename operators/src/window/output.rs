@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use lineside_model::Result;
 
 use super::keys::Keys;
+use super::latest::{Latest, as_planned};
 use super::layout::ViewLayout;
 use super::ranked::Ranked;
 use super::slice::Whole;
@@ -20,6 +20,8 @@ use crate::aggregate::{Column, Partial, Picked, Statistic};
 const BATCH_ROWS: usize = 8192;
 /// Of a large window so many rows are read at a time, for one column after the other: as many as the nearest cache holds.
 const ROWS_AT_ONCE: usize = 1024;
+/// A window of at most this part of a batch is not cut in two.
+const WHOLE_PART: usize = 4;
 
 /// Rows of closed windows that were not put out yet.
 pub(super) struct Output<'a> {
@@ -39,6 +41,7 @@ pub(super) struct Output<'a> {
     names: Option<StringBuilder>,
     ids: Vec<u32>,
     columns: Vec<Column>,
+    latest: Latest,
 }
 
 impl<'a> Output<'a> {
@@ -63,6 +66,7 @@ impl<'a> Output<'a> {
             names: None,
             ids: Vec::new(),
             columns: results.iter().map(|_| Column::new(batch_rows)).collect(),
+            latest: Latest::default(),
         }
     }
 
@@ -72,10 +76,20 @@ impl<'a> Output<'a> {
         Self { number, names, ..Self::new(&view.output, &view.results, keys, out) }
     }
 
+    /// The same, behind what the view put out last.
+    pub(super) fn after(self, latest: Latest) -> Self {
+        Self { latest, ..self }
+    }
+
     /// Adds a closed window of a view.
     pub(super) fn push(&mut self, window: i64, whole: &Whole<'_>, view: &ViewLayout) -> Result<()> {
         let bounds = view.windows.bounds(window);
         let rows = whole.rising.len();
+        // A small window is not cut. So where the keys stay the same, each batch has the same ones, and the columns of them.
+        if rows > self.room() && rows <= self.batch_rows / WHOLE_PART {
+            self.flush()?;
+        }
+        self.latest.note(whole.partials, whole.step, self.results)?;
         let mut from = 0;
         while from < rows {
             let some = from..rows.min(from + self.room().min(ROWS_AT_ONCE));
@@ -113,13 +127,23 @@ impl<'a> Output<'a> {
 
     /// Adds the results of these slots, and puts out a batch that is full.
     fn read(&mut self, partials: &[Box<dyn Partial>], ranked: Option<&Ranked>, picked: &Picked<'_>) -> Result<()> {
-        for (column, (partial, statistic)) in self.columns.iter_mut().zip(self.results) {
+        for (n, (column, (partial, statistic))) in self.columns.iter_mut().zip(self.results).enumerate() {
+            if let Some(latest) = self.latest.result(n) {
+                column.copy_rows(latest, picked)?;
+                continue;
+            }
             match ranked.and_then(|ranked| ranked.get(*partial)) {
                 Some(ranks) => ranks.emit(*statistic, picked, column)?,
                 None => partials[*partial].emit_statistic(*statistic, picked, column)?,
             }
         }
         if self.room() == 0 { self.flush() } else { Ok(()) }
+    }
+
+    /// Puts everything out; gives what was put out last.
+    pub(super) fn finish(mut self) -> Result<Latest> {
+        self.flush()?;
+        Ok(self.latest)
     }
 
     /// The starts and ends of the windows of all rows. Batches of one large window share theirs.
@@ -151,17 +175,12 @@ impl<'a> Output<'a> {
         let mut columns = self.bounds(rows);
         self.windows.clear();
         columns.extend(self.names.as_mut().map(|names| -> ArrayRef { Arc::new(names.finish()) }));
-        columns.extend(self.keys.columns(&self.ids)?);
+        let fields = self.schema.fields();
+        columns.extend(self.latest.keys(&mut self.ids, self.keys, &fields[columns.len()..])?);
         self.ids.clear();
-        for column in &mut self.columns {
-            columns.push(column.finish()?);
+        for (column, field) in self.columns.iter_mut().zip(&fields[columns.len()..]) {
+            columns.push(as_planned((column.finish()?, field))?);
         }
-        let as_planned = |(column, field): (ArrayRef, &FieldRef)| match column.data_type() == field.data_type() {
-            true => Ok(column),
-            false => cast(&column, field.data_type()),
-        };
-        let columns = columns.into_iter().zip(self.schema.fields()).map(as_planned);
-        let columns = columns.collect::<std::result::Result<_, _>>()?;
         self.out.emit_to(self.number, RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?)
     }
 }

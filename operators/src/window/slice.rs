@@ -62,6 +62,19 @@ pub(super) struct Whole<'a> {
     pub(super) partials: &'a [Box<dyn Partial>],
     /// The results of some partials that are not read off them.
     pub(super) ranked: Option<&'a Ranked>,
+    /// What is different in the window before, if that is little and known.
+    pub(super) step: Option<Step<'a>>,
+}
+
+/// From one window to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step<'a> {
+    /// The number of the window. The one before has the number before.
+    pub(super) number: u64,
+    /// How many slots there are,
+    pub(super) slots: usize,
+    /// and which of them are not what they were. Some may be here twice.
+    pub(super) changed: &'a [u32],
 }
 
 /// Which aggregates a merge is about.
@@ -148,7 +161,7 @@ impl Slice {
 
     /// All of it, as a window puts it out.
     pub(super) fn whole(&self) -> Whole<'_> {
-        Whole { rising: self.slots.rising(), partials: &self.partials, ranked: None }
+        Whole { rising: self.slots.rising(), partials: &self.partials, ranked: None, step: None }
     }
 
     /// Takes rows: finds the slots of their keys and hands each aggregate its column through `rows_of(aggregate, slots)`.

@@ -19,10 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use super::assign::Windows;
 use super::ranked::Ranked;
-use super::slice::{Part, Slice, SliceState, Whole};
+use super::slice::{Part, Slice, SliceState, Step, Whole};
 use super::slots::{Rising, Slots};
 use super::stack::{Change, Stack};
 use crate::aggregate::{Partial, Statistic};
+
+/// Where more than one slot in so many is changed from one window to the next, nothing is kept of the one before.
+const CHANGED_PART: usize = 2;
 
 /// Merged slices of the windows that close next.
 #[derive(Debug)]
@@ -42,6 +45,7 @@ pub(super) struct Sliding {
     /// What is as large as the readings, and not merged.
     ranked: Ranked,
     window: Window,
+    difference: Difference,
 }
 
 /// What a window is put together in.
@@ -49,6 +53,17 @@ pub(super) struct Sliding {
 struct Window {
     partials: Vec<Box<dyn Partial>>,
     order: Order,
+}
+
+/// What is different in the window before the present one.
+#[derive(Debug, Default)]
+struct Difference {
+    /// The number of the present window.
+    window: u64,
+    /// The slots that were changed by taking slices out and putting others in.
+    slots: Vec<u32>,
+    /// What was there to be changed: how many slots, and whether there was a front and a back. `None` if merges were made anew.
+    of: Option<(usize, bool, bool)>,
 }
 
 /// Slots by the order of their keys, where they have another one.
@@ -112,6 +127,7 @@ impl Sliding {
             back_end: middle,
             ranked: Ranked::default(),
             window: Window::default(),
+            difference: Difference::default(),
         }
     }
 
@@ -123,6 +139,9 @@ impl Sliding {
     /// Forgets what was merged with slice `slice`, which has changed.
     pub(super) fn touched(&mut self, slice: i64) {
         self.ranked.touched(slice);
+        if slice < self.back_end {
+            self.difference.of = None;
+        }
         if slice < self.middle {
             self.touched = self.touched.max(slice);
         } else if slice < self.back_end {
@@ -141,15 +160,18 @@ impl Sliding {
         // The middle is behind the window, or the back beyond it, only in a damaged snapshot.
         let damaged = self.middle > window.end || self.back_end < self.middle || self.back_end > window.end;
         if self.middle <= window.start || damaged {
-            let largest = slices.range(window.clone()).map(|(_, slice)| slice.live()).max();
-            let expected = self.slots.live().max(largest.unwrap_or_default());
+            let expected = self.slots.live().max(many_keys(slices.range(window.start..).map(|(_, slice)| slice)));
             let mut slots = Slots::expecting(expected);
             self.ranked.renumber(&self.slots, &mut slots);
-            *self = Self { slots, ranked: std::mem::take(&mut self.ranked), ..Self::new(window.end) };
+            let difference = Difference { of: None, ..std::mem::take(&mut self.difference) };
+            *self = Self { slots, ranked: std::mem::take(&mut self.ranked), difference, ..Self::new(window.end) };
         }
+        self.difference.window += 1;
+        self.difference.slots.clear();
         while let Some(change) = self.changes.pop_if(|change| change.cell < window.start || change.cell <= self.touched)
         {
             if let Some(front) = &mut self.front {
+                self.difference.slots.extend_from_slice(change.slots());
                 front.undo(change)?;
             }
         }
@@ -158,6 +180,7 @@ impl Sliding {
         while let Some((last, slice)) = slices.range(window.start..missing).next_back() {
             let cell = merged.windows.cell(*last).start.max(window.start);
             let front = self.front.get_or_insert_with(|| Stack::empty(merged.like));
+            self.difference.of = None;
             let change = match slices.range(cell..missing).next() {
                 Some((first, _)) if first == last => front.put_before(cell, slice, &mut self.slots, merged.stacked)?,
                 _ => {
@@ -173,7 +196,8 @@ impl Sliding {
         }
         for (_, slice) in slices.range(self.back_end..window.end) {
             let back = self.back.get_or_insert_with(|| Stack::empty(merged.like));
-            back.put_behind(slice, &mut self.slots, merged.stacked)?;
+            let slots = back.put_behind(slice, &mut self.slots, merged.stacked)?;
+            self.difference.slots.extend_from_slice(slots);
         }
         self.back_end = window.end;
         if merged.stacked != merged.wanted {
@@ -189,8 +213,16 @@ impl Sliding {
 
     /// Front and back together.
     fn put_together(&mut self, merged: Merged<'_>) -> Result<Whole<'_>> {
-        let Self { slots, front, back, ranked, window: Window { partials: together, order }, .. } = self;
+        let Self { slots, front, back, ranked, window: Window { partials: together, order }, difference, .. } = self;
         let places = slots.keys().len();
+        let of = (places, front.is_some(), back.is_some());
+        // What is not kept in the stacks is read from the slices each time, and where most changes all is read as fast.
+        let few = merged.stacked == merged.wanted && CHANGED_PART * difference.slots.len() <= places;
+        let step = (difference.of.replace(of) == Some(of) && few).then_some(Step {
+            number: difference.window,
+            slots: places,
+            changed: &difference.slots,
+        });
         front.iter_mut().chain(back.iter_mut()).for_each(|stack| stack.resize(places));
         let partials = match (&*front, &*back) {
             (Some(only), None) | (None, Some(only)) => only.partials(),
@@ -201,8 +233,12 @@ impl Sliding {
                     let mut parts = [&*front, &*back].into_iter().flatten().filter(|_| merged.stacked[n]);
                     together.push(match (parts.next(), parts.next()) {
                         (Some(one), Some(next)) => {
-                            let room = room.unwrap_or_else(|| like.fresh());
-                            room.together(one.partials()[n].as_ref(), next.partials()[n].as_ref(), slots.same())?
+                            let (one, next) = (one.partials()[n].as_ref(), next.partials()[n].as_ref());
+                            let mut room = room.unwrap_or_else(|| like.fresh());
+                            match step {
+                                Some(step) if room.together_again(one, next, step.changed)? => room,
+                                _ => room.together(one, next, slots.same())?,
+                            }
                         }
                         (Some(only), None) => only.partials()[n].copy(),
                         (None, _) => {
@@ -229,7 +265,7 @@ impl Sliding {
                 if all { order } else { order.only(|_, slot| occur(slot as usize)) }
             }
         };
-        Ok(Whole { rising, partials, ranked: Some(ranked) })
+        Ok(Whole { rising, partials, ranked: Some(ranked), step })
     }
 
     /// For a snapshot.
@@ -266,6 +302,25 @@ impl Sliding {
         }
         Ok(sliding)
     }
+}
+
+/// How many keys occur in slices that follow one another, as far as it takes to see that they are at least half of those there are.
+/// Each of these slices may have but a few.
+fn many_keys<'s>(slices: impl Iterator<Item = &'s Slice>) -> usize {
+    let (mut occurs, mut keys) = (Vec::new(), 0);
+    for slice in slices {
+        for key in slice.keys() {
+            let key = key as usize;
+            if key >= occurs.len() {
+                occurs.resize(key + 1, false);
+            }
+            keys += usize::from(!std::mem::replace(&mut occurs[key], true));
+        }
+        if 2 * keys >= occurs.len() {
+            break;
+        }
+    }
+    keys
 }
 
 impl Order {

@@ -35,6 +35,11 @@ pub(super) struct Change {
 }
 
 impl Change {
+    /// The slots of which something else was known before.
+    pub(super) fn slots(&self) -> &[u32] {
+        &self.slots
+    }
+
     fn copy(&self) -> Self {
         let before = self.before.iter().map(|before| before.as_ref().map(|before| before.copy())).collect();
         Self { slots: self.slots.clone(), before, ..*self }
@@ -83,8 +88,8 @@ impl Stack {
         }
     }
 
-    /// Puts a slice behind the others. `stacked` are the aggregates that are merged.
-    pub(super) fn put_behind(&mut self, slice: &Slice, slots: &mut Slots, stacked: &[bool]) -> Result<()> {
+    /// Puts a slice behind the others; gives the slots it went into. `stacked` are the aggregates that are merged.
+    pub(super) fn put_behind(&mut self, slice: &Slice, slots: &mut Slots, stacked: &[bool]) -> Result<&[u32]> {
         self.rows = self.rows.saturating_add(slice.rows());
         let (map, live) = self.places(slice, slots);
         self.count(live.as_ref().unwrap_or(&map));
@@ -92,7 +97,7 @@ impl Stack {
             partial.merge(slice.partials()[n].as_ref(), &map)?;
         }
         self.map = map;
-        Ok(())
+        Ok(&self.map)
     }
 
     /// Puts the slice of a cell before the others.

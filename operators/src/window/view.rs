@@ -6,6 +6,7 @@ use lineside_model::{Error, Reason, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::assign::{TIME_LIMIT, Windows};
+use super::latest::Latest;
 use super::slice::Slice;
 use super::sliding::{Sliding, SlidingState};
 use crate::aggregate::Partial;
@@ -20,6 +21,8 @@ pub(super) struct View {
     /// Rows in its open windows.
     pub(super) rows: u64,
     pub(super) sliding: Sliding,
+    /// What it put out last.
+    pub(super) latest: Latest,
 }
 
 /// A view in a snapshot.
@@ -32,7 +35,7 @@ pub(super) struct ViewState {
 impl View {
     /// No window is closed.
     pub(super) fn new() -> Self {
-        Self { next: i64::MIN, horizon: i64::MIN, rows: 0, sliding: Sliding::new(i64::MIN) }
+        Self { next: i64::MIN, horizon: i64::MIN, rows: 0, sliding: Sliding::new(i64::MIN), latest: Latest::default() }
     }
 
     /// The first window that is not closed.
@@ -44,6 +47,12 @@ impl View {
     pub(super) fn closed_before(&mut self, next: i64, windows: &Windows) {
         self.next = next;
         self.horizon = windows.bounds(next).start;
+    }
+
+    /// Forgets what goes by the numbers of keys, which are no longer the same.
+    pub(super) fn renumbered(&mut self) {
+        self.sliding = Sliding::new(self.sliding.middle());
+        self.latest = Latest::default();
     }
 
     /// Where the first open window starts.
