@@ -4,8 +4,8 @@ use arrow::datatypes::Int64Type;
 use lineside_model::Result;
 
 use super::{
-    Column, Pair, Partial, Picked, Rows, check_slots, fill_again, fill_together, from_bytes, put_back_entries, put_before_entries,
-    same, take_entries, to_bytes,
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_again, fill_together, from_bytes, put_back_entries,
+    put_before_entries, same, take_entries, to_bytes,
 };
 
 /// Counts per slot.

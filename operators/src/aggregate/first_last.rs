@@ -119,8 +119,7 @@ impl<K: Kept, const LAST: bool> Partial for Edge<K, LAST> {
         let (one, next) = (same::<Self>(one)?, same::<Self>(next)?);
         for slot in changed {
             let slot = *slot as usize;
-            let taken =
-                next.present[slot] & (!one.present[slot] | Self::replaces(next.times[slot], one.times[slot]));
+            let taken = next.present[slot] & (!one.present[slot] | Self::replaces(next.times[slot], one.times[slot]));
             let of = if taken { next } else { one };
             self.times[slot] = of.times[slot];
             self.values[slot].clone_from(&of.values[slot]);

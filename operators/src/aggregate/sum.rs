@@ -8,8 +8,8 @@ use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 use lineside_model::Result;
 
 use super::{
-    Column, Pair, Partial, Picked, Rows, check_slots, fill_again, fill_together, from_bytes, put_back_entries, put_before_entries,
-    same, stay, take_entries, to_bytes,
+    Column, Pair, Partial, Picked, Rows, check_slots, fill_again, fill_together, from_bytes, put_back_entries,
+    put_before_entries, same, stay, take_entries, to_bytes,
 };
 
 /// Sums of floats per slot, and how many values each has.

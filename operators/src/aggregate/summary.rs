@@ -12,8 +12,8 @@ use lineside_model::Result;
 
 use super::entries::{EMPTY, Entries, Entry, grow};
 use super::{
-    Column, Pair, Partial, Picked, Rows, Statistic, check_slots, fill_again, fill_together, from_bytes, put_back_entries,
-    put_before_entries, same, stay, take_entries, to_bytes,
+    Column, Pair, Partial, Picked, Rows, Statistic, check_slots, fill_again, fill_together, from_bytes,
+    put_back_entries, put_before_entries, same, stay, take_entries, to_bytes,
 };
 
 const SIGN: u64 = 1 << 63;
