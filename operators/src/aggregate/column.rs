@@ -139,6 +139,20 @@ impl Column {
     }
 }
 
+/// So many rows, all of which are there.
+fn all_valid(rows: usize) -> BooleanBufferBuilder {
+    let mut valid = BooleanBufferBuilder::new(rows);
+    valid.append_n(rows, true);
+    valid
+}
+
+/// Whether all rows are there.
+fn is_complete(valid: &BooleanBufferBuilder) -> bool {
+    let (bytes, rest) = (valid.len() / 8, valid.len() % 8);
+    let (whole, last) = valid.as_slice().split_at(bytes);
+    whole.iter().all(|byte| *byte == u8::MAX) && last.iter().all(|byte| byte | u8::MAX << rest == u8::MAX)
+}
+
 fn not_numbers() -> Error {
     Error::internal("results that are no numbers were to be copied one by one")
 }
@@ -211,11 +225,7 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     /// Notes for the slots that came last which have a number.
     fn note(&mut self, slots: impl ExactSizeIterator<Item = usize>, is_there: impl Fn(usize) -> bool) {
         let rows = self.values.len();
-        let valid = self.valid.get_or_insert_with(|| {
-            let mut valid = BooleanBufferBuilder::new(rows);
-            valid.append_n(rows - slots.len(), true);
-            valid
-        });
+        let valid = self.valid.get_or_insert_with(|| all_valid(rows - slots.len()));
         slots.for_each(|slot| valid.append(is_there(slot)));
     }
 }
@@ -274,8 +284,14 @@ impl<T: ArrowPrimitiveType> Filling for Numbers<T> {
             Picked::Run(rows) => {
                 self.make_room(rows.len(), rows_max);
                 self.values.extend_from_slice(&other.values[rows.clone()]);
-                if self.valid.is_some() || other.valid.is_some() {
-                    self.note(rows.clone(), |row| other.is_there(row));
+                match &other.valid {
+                    Some(valid) => {
+                        let before = self.values.len() - rows.len();
+                        let mine = self.valid.get_or_insert_with(|| all_valid(before));
+                        mine.append_packed_range(rows.clone(), valid.as_slice());
+                    }
+                    None if self.valid.is_some() => self.note(rows.clone(), |_| true),
+                    None => {}
                 }
             }
             Picked::Each(rows) => {
@@ -294,9 +310,11 @@ impl<T: ArrowPrimitiveType> Filling for Numbers<T> {
         let values = self.values.as_mut_slice();
         rows.iter().zip(&other.values).for_each(|(row, value)| values[*row as usize] = *value);
         if self.valid.is_some() || other.valid.is_some() {
-            self.note(0..0, |_| true);
-            let Some(valid) = &mut self.valid else { return Ok(()) };
+            let valid = self.valid.get_or_insert_with(|| all_valid(self.values.len()));
             rows.iter().enumerate().for_each(|(n, row)| valid.set_bit(*row as usize, other.is_there(n)));
+            if is_complete(valid) {
+                self.valid = None;
+            }
         }
         Ok(())
     }
