@@ -186,7 +186,8 @@ pub(crate) trait Partial: Any + Send + Debug {
         false
     }
 
-    /// What follows the `wanted` results of windows that overlap, if the partial is as large as the readings: nothing yet.
+    /// What follows the `wanted` results of windows that overlap, if there are any and the partial is as large as the readings: nothing
+    /// yet.
     fn ranks(&self, _wanted: &mut dyn Iterator<Item = Statistic>) -> Option<Ranks> {
         None
     }

@@ -109,7 +109,8 @@ impl Partial for Percentiles {
         numbers.sort_unstable();
         numbers.dedup();
         let fraction = |number: usize| self.fractions.get(number).map(|fraction| (number, *fraction));
-        Some(Ranks::of(numbers.into_iter().filter_map(fraction)))
+        // Another view may do without these values before they have left this one.
+        (!numbers.is_empty()).then(|| Ranks::of(numbers.into_iter().filter_map(fraction)))
     }
 
     fn enter(&self, ranks: &mut Ranks, map: &[u32]) {

@@ -229,12 +229,16 @@ impl Sliding {
             _ => {
                 let mut rooms = std::mem::take(together).into_iter();
                 for (n, like) in merged.like.iter().enumerate() {
-                    let room = rooms.next();
-                    let mut parts = [&*front, &*back].into_iter().flatten().filter(|_| merged.stacked[n]);
+                    let mut room = rooms.next().unwrap_or_else(|| like.fresh());
+                    let mut parts = [&*front, &*back].into_iter().flatten();
                     together.push(match (parts.next(), parts.next()) {
+                        // It is read elsewhere, and stays empty.
+                        _ if !merged.stacked[n] => {
+                            room.resize(places);
+                            room
+                        }
                         (Some(one), Some(next)) => {
                             let (one, next) = (one.partials()[n].as_ref(), next.partials()[n].as_ref());
-                            let mut room = room.unwrap_or_else(|| like.fresh());
                             match step {
                                 Some(step) if room.together_again(one, next, step.changed)? => room,
                                 _ => room.together(one, next, slots.same())?,

@@ -4,16 +4,22 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use expect_test::expect;
 use lineside_model::Timestamp;
+use lineside_model::schema::time_field;
 use lineside_operators::aggregate::AggregateFunction::{Max, Percentile, Sum};
-use lineside_operators::window::{WindowQuery, WindowSpec, plan, together};
+use lineside_operators::window::{AggregateSpec, WindowKind, WindowQuery, WindowSpec, plan, together};
 use lineside_operators::{Operator, PlannedOperator};
 
 use crate::{Kept, by_sensor, cumulate, hop, lines, readings, secs, tumble};
 
 fn shared(specs: &[WindowSpec]) -> (Vec<PlannedOperator>, Box<dyn Operator>) {
-    let planned = specs.iter().map(|spec| plan(spec.clone(), &readings()).expect("sound")).collect::<Vec<_>>();
+    shared_over(&readings(), specs)
+}
+
+fn shared_over(input: &SchemaRef, specs: &[WindowSpec]) -> (Vec<PlannedOperator>, Box<dyn Operator>) {
+    let planned = specs.iter().map(|spec| plan(spec.clone(), input).expect("sound")).collect::<Vec<_>>();
     let queries = planned.iter().map(|planned| planned.windows.as_deref().expect("windows"));
     let operator = together(&queries.collect::<Vec<&WindowQuery>>()).expect("they read the same")();
     (planned, operator)
@@ -83,6 +89,48 @@ fn a_shift_of_seconds_keeps_no_more_than_the_seconds_that_are_open() {
     };
     let (alone, together) = (saved(&alone), saved(&together));
     assert!(together < alone + 2000, "{together} bytes with seconds that are closed, {alone} bytes without them");
+}
+
+/// Pressure and temperature of a press.
+fn press() -> SchemaRef {
+    let number = |name: &str| Field::new(name, DataType::Float64, true);
+    let sensor = Field::new("sensor", DataType::Utf8, true);
+    Arc::new(Schema::new(vec![time_field("ts", true), sensor, number("pressure"), number("temperature")]))
+}
+
+/// An exact percentile of one of its columns.
+fn percentile(kind: WindowKind, fraction: f64, column: usize) -> WindowSpec {
+    let function = Percentile { fraction, exact: true };
+    let aggregates = vec![AggregateSpec { function, column: Some(column), name: "percentile".to_owned() }];
+    WindowSpec { aggregates, ..by_sensor(kind, &[]) }
+}
+
+#[test]
+fn windows_that_slide_follow_no_values_that_only_another_query_asks_for() {
+    let hopping = percentile(hop(10, 1), 0.95, 3);
+    let held = |specs: &[WindowSpec]| {
+        let (_, mut operator) = shared_over(&press(), specs);
+        for second in 0..300i64 {
+            let times = (0..20).map(|n| second * 1_000_000 + n * 50_000).collect::<Vec<_>>();
+            let values = || Arc::new((0..20).map(|n| Some(f64::from(n))).collect::<Float64Array>());
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
+                Arc::new(StringArray::from(vec!["press"; 20])),
+                values(),
+                values(),
+            ];
+            let rows = RecordBatch::try_new(press(), columns).expect("fits");
+            operator.process(0, rows, &mut Kept::default()).expect("takes rows");
+            operator.advance(Timestamp((second + 1) * 1_000_000), &mut Kept::default()).expect("advances");
+        }
+        // What follows the windows is in no snapshot.
+        format!("{operator:?}").len()
+    };
+    for other in [tumble(1), tumble(20), hop(3, 1)] {
+        let specs = [hopping.clone(), percentile(other, 0.5, 2)];
+        let (one, next, both) = (held(&specs[..1]), held(&specs[1..]), held(&specs));
+        assert!(both < one + next, "{specs:?}: {both} together, {one} and {next} apart");
+    }
 }
 
 #[test]
