@@ -259,8 +259,12 @@ impl WindowAggregate {
     /// that is done for a row.
     pub(super) fn forget(&mut self, asked: bool) -> Result<Option<Vec<u32>>> {
         // Keys that were refused do not count: how many of them are remembered depends on how rows were batched.
+        self.forget_of(self.keys.len().min(self.layout.max_groups), asked)
+    }
+
+    /// The same where so many keys count.
+    fn forget_of(&mut self, known: usize, asked: bool) -> Result<Option<Vec<u32>>> {
         let max = self.layout.max_groups;
-        let known = self.keys.len().min(max);
         // A damaged snapshot may hold any number.
         let lately = self.entries.max(self.entries_left);
         let many = known > lately.saturating_mul(2).saturating_add(KEYS_SPARE.min(max / 2));

@@ -63,10 +63,10 @@ impl WindowAggregate {
         Ok(Some(HandedOver(Box::new(Handover { keys, numbers, slices, rows }))))
     }
 
-    /// Takes what another copy gave away.
+    /// Takes what another copy gave away. It may bring more keys than there may be at a time, since each copy may have as many.
     pub(super) fn gather(&mut self, part: HandedOver) -> Result<()> {
         let Handover { keys, numbers, slices, rows } = part.open()?;
-        let mut known = Vec::with_capacity(numbers.len());
+        let (mut known, before) = (Vec::with_capacity(numbers.len()), self.keys.len());
         self.keys.intern(&keys, numbers.len(), &mut known)?;
         let mut map = vec![0; numbers.last().map_or(0, |last| *last as usize + 1)];
         for (theirs, ours) in numbers.iter().zip(known) {
@@ -87,6 +87,89 @@ impl WindowAggregate {
             self.views.iter_mut().for_each(|view| view.sliding.touched(*start));
         }
         self.views.iter_mut().zip(rows).for_each(|(view, rows)| view.rows += rows);
+        // No row is refused here, which is when keys make room elsewhere.
+        if self.left && self.keys.len() > before.max(self.layout.max_groups) {
+            self.left = false;
+            self.forget_of(self.keys.len(), true)?;
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, RecordBatch, TimestampMicrosecondArray};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use lineside_model::schema::time_field;
+    use lineside_model::{Reason, Span};
+
+    use super::*;
+    use crate::aggregate::AggregateFunction::Sum;
+    use crate::window::layout::Layout;
+    use crate::window::{AggregateSpec, WindowKind, WindowSpec, plan};
+    use crate::{Emitter, Operator};
+
+    const MAX_GROUPS: usize = 120;
+
+    /// The rows that were put out, as text. None may be dropped.
+    #[derive(Debug, Default, PartialEq)]
+    struct Kept(Vec<String>);
+
+    impl Emitter for Kept {
+        fn emit(&mut self, rows: RecordBatch) -> Result<()> {
+            self.0.extend((0..rows.num_rows()).map(|row| format!("{:?}", rows.slice(row, 1).columns())));
+            self.0.sort();
+            Ok(())
+        }
+
+        fn dropped(&mut self, reason: Reason, rows: usize) {
+            panic!("{rows} rows were dropped as {}", reason.word());
+        }
+    }
+
+    /// Parts of a second: four new ones, and four that were seen in the one before.
+    fn parts(input: &Arc<Schema>, second: i64) -> RecordBatch {
+        let times = (0..8).map(|n| second * 1_000_000 + n * 100_000).collect::<Vec<_>>();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
+            Arc::new((0..8).map(|n| Some(second * 4 - n)).collect::<Int64Array>()),
+        ];
+        RecordBatch::try_new(Arc::clone(input), columns).unwrap()
+    }
+
+    #[test]
+    fn keys_that_closed_windows_have_left_make_room_where_slices_are_gathered() {
+        let number = Field::new("part", DataType::Int64, true);
+        let input = Arc::new(Schema::new(vec![time_field("ts", true), number]));
+        let (size, slide) = (Span::from_secs(20), Span::from_secs(1));
+        let spec = WindowSpec {
+            kind: WindowKind::Hop { size, slide, offset: Span::ZERO },
+            time: 0,
+            time_delay: Span::ZERO,
+            keys: vec![1],
+            aggregates: vec![AggregateSpec { function: Sum, column: Some(1), name: "sum".to_owned() }],
+            max_groups: MAX_GROUPS,
+        };
+        let query = plan(spec, &input).unwrap().windows.unwrap();
+        let layout = Arc::new(Layout::of(&[query.as_ref()]).unwrap());
+        let [mut alone, mut gathers, mut one, mut other] =
+            std::array::from_fn(|_| WindowAggregate::new(Arc::clone(&layout)).unwrap());
+        for second in 0..600 {
+            let (rows, watermark) = (parts(&input, second), Timestamp(second * 1_000_000));
+            let (mut expected, mut out) = (Kept::default(), Kept::default());
+            alone.process(0, rows.clone(), &mut expected).unwrap();
+            alone.advance(watermark, &mut expected).unwrap();
+            for (worker, from) in [(&mut one, 0), (&mut other, 4)] {
+                worker.process(0, rows.slice(from, 4), &mut out).unwrap();
+                let part = worker.hand_over(watermark).unwrap();
+                part.map_or(Ok(()), |part| gathers.take_over(part)).unwrap();
+            }
+            gathers.advance(watermark, &mut out).unwrap();
+            assert_eq!(out, expected, "second {second}");
+            // Those of the part that was taken last come on top.
+            assert!(gathers.keys() <= MAX_GROUPS + 4, "second {second}: {} keys", gathers.keys());
+        }
     }
 }
