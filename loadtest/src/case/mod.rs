@@ -52,11 +52,14 @@ pub use parameters::{Parameters, Value};
 use template::Filler;
 
 use crate::measure::Expect;
+use crate::plant::{ANSWERED_KEPT, OVENS};
 
 /// Where cases are, seen from the root of the repository; and where they were when this was built.
 const FOLDERS: [&str; 2] = ["loadtest/cases", concat!(env!("CARGO_MANIFEST_DIR"), "/cases")];
 const CASE: &str = "case.toml";
 const PIPELINE: &str = "pipeline.toml";
+/// The engine may answer polls for so long before the feeds begin and after they end.
+const AROUND_SECONDS: u64 = 60;
 /// What the relay is watched as.
 pub const RELAY: &str = "relay";
 /// Behind the name of a watch: the readings in its windows.
@@ -158,6 +161,14 @@ impl Ovens {
     pub const WATCH: &'static str = "write";
     /// The same from when its poll was due.
     pub const FROM_DUE: &'static str = "write from due";
+
+    /// Whether the plant keeps all answers of so many seconds, and of the start before them: of one that it has forgotten the
+    /// poll would count as never answered.
+    fn keeps(&self, seconds: u64) -> bool {
+        let Some(poll) = self.poll else { return true };
+        let seconds = Duration::from_secs(seconds.saturating_add(AROUND_SECONDS)).as_secs_f64();
+        seconds / poll.as_secs_f64() * OVENS.len() as f64 <= ANSWERED_KEPT as f64
+    }
 }
 
 impl Default for Ovens {
@@ -305,6 +316,9 @@ impl Case {
         if plant.is_some_and(|plant| plant.poll.is_some_and(|poll| poll <= Span::ZERO)) {
             return Err(wrong("option \"plant.poll\" expects a duration above 0".to_owned()));
         }
+        if plant.is_some_and(|plant| !plant.keeps(warm_up.saturating_add(seconds))) {
+            return Err(too_many_polls("option \"seconds\" is").of(file.display()));
+        }
         for (name, feed) in &mut feed {
             feed.open(folder).map_err(|error| error.of(format_args!("{}: feed \"{name}\"", file.display())))?;
         }
@@ -392,14 +406,22 @@ impl Case {
     /// The same case over so many seconds.
     ///
     /// # Errors
-    /// There are none.
+    /// There are none, or more than the setpoints of the plant are kept for.
     pub fn over(mut self, seconds: u64) -> Result<Self> {
         if seconds == 0 {
             return Err(Error::user("a run takes at least 1 second, found 0"));
         }
+        if self.plant.is_some_and(|plant| !plant.keeps(self.warm_up.saturating_add(seconds))) {
+            return Err(too_many_polls(&format!("{seconds} seconds are")));
+        }
         self.seconds = seconds;
         Ok(self)
     }
+}
+
+fn too_many_polls(what: &str) -> Error {
+    Error::user(format!("{what} too long for a plant polled so often: it keeps its latest {ANSWERED_KEPT} setpoints"))
+        .hint("fewer seconds, or a longer poll under [plant] and in the pipeline")
 }
 
 /// The cases that there are.
@@ -542,6 +564,18 @@ mod tests {
             told("goal = \"g\"\nseconds = 5\n[feed.plant]\nkafka = {}\n[relay]\nfeed = \"plant\"\n"),
             ": relay forwards over MQTT, and feed \"plant\" goes to Kafka"
         );
+    }
+
+    #[test]
+    fn a_plant_is_not_polled_more_often_than_its_setpoints_are_kept() {
+        let case = |seconds: u64| format!("goal = \"g\"\nseconds = {seconds}\n[plant]\npoll = \"10ms\"\n");
+        let hour = told(&case(3_600));
+        assert_eq!(
+            hour,
+            ": option \"seconds\" is too long for a plant polled so often: it keeps its latest 1048576 setpoints"
+        );
+        let half = read(&case(1_800)).expect("it is right");
+        assert!(half.over(3_600).is_err());
     }
 
     #[test]

@@ -42,8 +42,8 @@ const GUARD: u16 = 20;
 const TOO_HOT: f64 = 350.0;
 /// So many of the latest writes are kept.
 pub(crate) const WRITES_KEPT: usize = 4096;
-/// So many of the latest pairs of reading and answer are kept: those of three ovens ten times a second over two hours.
-pub(crate) const ANSWERED_KEPT: usize = 1 << 18;
+/// So many of the latest pairs of reading and answer are kept: those of three ovens a hundred times a second over nearly an hour.
+pub(crate) const ANSWERED_KEPT: usize = 1 << 20;
 /// The longest reaction that the histogram tells apart, µs.
 const REACTION_US_MAX: u64 = 60_000_000;
 

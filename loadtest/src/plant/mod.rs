@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 pub use oven::{Build, DOOR_LOSS, GUARD_OFFSET, OVENS};
 pub use script::{Disturbance, Script, Trouble};
 
+pub(crate) use line::ANSWERED_KEPT;
 use line::Line;
 use server::Running;
 
@@ -157,7 +158,7 @@ impl Plant {
         self.running.started()
     }
 
-    /// The latest readings that were answered, in the order of the answers; at most 262,144.
+    /// The latest readings that were answered, in the order of the answers; at most 1,048,576.
     pub fn answered(&self) -> Vec<Answered> {
         self.running.line().answered.iter().copied().collect()
     }

@@ -17,7 +17,7 @@ use crate::kafka_node::{KafkaNode, readers};
 use crate::measure::{Expect, Expected, Lateness};
 use crate::mosquitto::Mosquitto;
 use crate::outcome::{Account, Deadline, Latency, Limit, Outcome, Second, StageTime};
-use crate::plant::{Plant, PlantOptions, Script};
+use crate::plant::{OVENS, Plant, PlantOptions, Script};
 use crate::storm::Storm;
 use crate::synthetic::Message;
 use crate::watch::{Shared, Subscriber, Writes, from_due};
@@ -82,7 +82,10 @@ impl Stage {
     pub(super) async fn start(case: &Case, lineside: &Path) -> Result<Self> {
         let broker = Mosquitto::start()?;
         let topics = case.kafka_topics();
-        let kafka = (!topics.is_empty() || case.kafka_sources > 0).then(KafkaNode::start).transpose()?;
+        let kafka = match topics.is_empty() && case.kafka_sources == 0 {
+            true => None,
+            false => Some(KafkaNode::start().await?),
+        };
         if let Some(kafka) = &kafka {
             kafka.make_topics(&topics).await?;
         }
@@ -107,8 +110,11 @@ impl Stage {
             || fleet.as_ref().is_none_or(|fleet| (0..fleet.ports().len()).all(|plc| fleet.poll_count(plc) > 0));
         let written = || plant.as_ref().is_none_or(|plant| plant.write_count() > 0);
         let subscribed = || broker.subscriptions(ENGINE_CLIENTS) >= case.mqtt_sources;
-        let read = || looker.as_ref().is_none_or(|looker| readers(looker) >= case.kafka_sources);
-        until(&mut engine, || subscribed() && written() && polled() && read()).await?;
+        let read = async || -> Result<bool> {
+            let Some(looker) = &looker else { return Ok(true) };
+            Ok(readers(looker).await? >= case.kafka_sources)
+        };
+        until(&mut engine, async || Ok(subscribed() && written() && polled() && read().await?)).await?;
         // Seen by the plant itself, so that it does not depend on how often one looks.
         let first_write = plant.as_ref().and_then(|plant| Some(plant.started() + plant.answered().first()?.written));
         let first_output = first_write.map(|at| at.saturating_duration_since(engine.started()));
@@ -356,7 +362,7 @@ impl Stage {
         let begins = self.begins.saturating_duration_since(plant.started());
         let from = begins + Duration::from_secs(self.warm_up);
         let until = from + Duration::from_secs(outcome.timeline.len() as u64);
-        let lateness = from_due(&plant.answered(), poll.to_std(), from, until);
+        let lateness = from_due(&plant.answered(), OVENS.len(), poll.to_std(), from, until);
         let deadline = ovens.deadline.unwrap_or(poll).to_std();
         let (due, missed) = lateness.later_than(deadline);
         outcome.deadlines.insert(Ovens::FROM_DUE.to_owned(), Deadline::of(deadline, due, missed));
@@ -413,9 +419,9 @@ fn start_fleet(hall: Hall, seed: u64) -> Result<Fleet> {
 }
 
 /// Waits until the engine does what it is there for: reads from the broker, writes setpoints, polls.
-async fn until(engine: &mut Engine, ready: impl Fn() -> bool) -> Result<()> {
+async fn until(engine: &mut Engine, ready: impl AsyncFn() -> Result<bool>) -> Result<()> {
     let latest = clock::monotonic() + START_MAX;
-    while !ready() {
+    while !ready().await? {
         engine.check()?;
         if clock::monotonic() >= latest {
             let message = format!("the engine does not work with the plant {} s after its start", START_MAX.as_secs());

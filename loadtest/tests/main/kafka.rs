@@ -22,9 +22,9 @@ fn now() -> Instant {
 
 #[tokio::test]
 async fn each_message_to_a_topic_is_in_the_books_once() {
-    let node = KafkaNode::start().expect("Kafka is installed: tests/kafka/install.sh");
+    let node = KafkaNode::start().await.expect("Kafka is installed: tests/kafka/install.sh");
     node.make_topics(&BTreeMap::from([("readings", 3), ("others", 1)])).await.expect("they are made");
-    assert_eq!(readers(&node.looker().expect("a client")), 0);
+    assert_eq!(readers(&node.looker().expect("a client")).await.expect("it can be asked"), 0);
     let start = now();
     let books = Shared::new(Expected::new(Expect::Each {}, messages(), Duration::ZERO), start);
     let mut watch =
