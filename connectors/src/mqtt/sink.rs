@@ -112,15 +112,6 @@ impl MqttSink {
         }
     }
 
-    /// How many messages of these rows we have from the last time when they were written.
-    fn have(&mut self, rows: &RecordBatch) -> usize {
-        let same = |before: &RecordBatch| {
-            let column = before.columns().first().zip(rows.columns().first());
-            before.num_rows() == rows.num_rows() && column.is_some_and(|(before, now)| Arc::ptr_eq(before, now))
-        };
-        self.interrupted.take().filter(|(before, _)| same(before)).map_or(0, |(_, messages)| messages)
-    }
-
     /// Forgets what was confirmed; the error if the connection has ended.
     fn account(&mut self) -> Result<()> {
         let Some(connection) = &mut self.connection else { return Err(not_open()) };
@@ -144,6 +135,13 @@ impl MqttSink {
             changed.await;
         }
     }
+}
+
+/// Whether these are the very same rows. All columns count: queries that read the same rows share those that they pass on.
+fn same(before: &RecordBatch, now: &RecordBatch) -> bool {
+    let (columns, others) = (before.columns(), now.columns());
+    let equal = columns.len() == others.len() && before.num_rows() == now.num_rows();
+    equal && columns.iter().zip(others).all(|(before, now)| Arc::ptr_eq(before, now))
 }
 
 fn not_open() -> Error {
@@ -170,6 +168,8 @@ impl Sink for MqttSink {
     }
 
     async fn write(&mut self, rows: &RecordBatch, _origin: Timestamp) -> Result<Outcome> {
+        // Other rows: the engine has given the interrupted ones up, since they expired.
+        self.interrupted.take_if(|(before, _)| !same(before, rows));
         self.account()?;
         let parts = Arc::clone(&self.parts);
         let Some(client) = self.connection.as_ref().map(|connection| connection.client.clone()) else {
@@ -180,7 +180,7 @@ impl Sink for MqttSink {
         let topics = parts.topic.of(rows)?;
         let mut outcome = Outcome::default();
         let (mut no_topic, mut no_payload) = (0, 0);
-        let have = self.have(rows);
+        let have = self.interrupted.take().map_or(0, |(_, messages)| messages);
         for (topic, payload) in topics.into_iter().zip(payloads) {
             let (Some(topic), Some(payload)) = (&topic, payload) else {
                 if topic.is_none() {

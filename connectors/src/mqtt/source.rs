@@ -6,10 +6,11 @@
 //! the messages, as the protocol demands.
 //!
 //! What is sent again and is still in the engine's hands is not handed on twice: within a session the broker must repeat a
-//! message under its packet id, and cannot give that id to another one before we have acknowledged it. It is acknowledged as
-//! soon as the engine is done with the first copy. Two kinds do come twice: those whose acknowledgement was on its way when
-//! the connection broke, since the broker may have used their ids for others by then; and, after a restart, those that were
-//! not acknowledged.
+//! message under its packet id, and before anything new; until we have acknowledged it, that id is no other's. It is
+//! acknowledged as soon as the engine is done with the first copy. What the next connection does not repeat is waited for no
+//! longer: the broker has let it expire or given it to another reader, and its id may stand for a new message of the same
+//! content. Some do come twice: those whose acknowledgement was on its way when the connection broke, those whose repetition
+//! the next cut came before, and, after a restart, those that were not acknowledged.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -52,7 +53,7 @@ pub(super) struct MqttSource {
     connection: Option<Connection>,
     /// QoS 1 messages that the broker still waits for, oldest first.
     unacknowledged: VecDeque<Unacknowledged>,
-    /// The same of earlier connections, by packet: the broker will send them again. At most one a packet id.
+    /// The same of the latest connection when it ended, by packet: the next one begins with them. At most one a packet id.
     held: HashMap<u16, Unacknowledged>,
     /// The engine is done with all up to this sequence.
     done: u64,
@@ -67,6 +68,8 @@ struct Connection {
     client: Client,
     inbox: Arc<Inbox>,
     task: NetworkTask,
+    /// What the engine has in hand and the broker has to send again before it sends anything new.
+    repeats: HashMap<u16, Unacknowledged>,
 }
 
 #[derive(Debug)]
@@ -172,11 +175,16 @@ impl MqttSource {
         Ok((!frames.payloads.is_empty()).then_some(frames))
     }
 
-    /// If a message is one that we hold from an earlier connection, what we know of it.
+    /// If a message is one that we hold from the connection before, what we know of it.
     fn take_held(&mut self, message: &Message) -> Option<Unacknowledged> {
+        let (packet, connection) = (message.packet?, self.connection.as_mut()?);
+        if !message.again {
+            // The new ones begin: what has not come again by now never will, and its id may be used for others.
+            connection.repeats.clear();
+            return None;
+        }
         // Under the id of one that we hold, another message means that the broker has given that one up.
-        let held = self.held.remove(&message.packet?)?;
-        (message.again && held.digest == digest(message)).then_some(held)
+        connection.repeats.remove(&packet).filter(|held| held.digest == digest(message))
     }
 
     /// Acknowledges in order what is done with, and what was dropped right behind it.
@@ -210,9 +218,10 @@ impl Source for MqttSource {
             tracing::warn!(broker = %parts.broker.url, "the broker has forgotten our session: messages since then are lost");
             self.meter.add("sessions_lost", 1);
         }
-        if !remembered {
-            self.held.clear();
-        }
+        // Good for this connection only: over one that is cut at once the broker may have used their ids for new messages that
+        // never got here, and sends those again over the next.
+        let held = std::mem::take(&mut self.held);
+        let repeats = if remembered { held } else { HashMap::new() };
         let inbox = Arc::new(Inbox::new(parts.messages_max, parts.bytes_max, parts.payload_max));
         let network = Network {
             parts: Arc::clone(&parts),
@@ -229,7 +238,7 @@ impl Source for MqttSource {
             Err(Error::external(format!("broker {} did not answer the subscription within 10 s", parts.broker.url)))
         })?;
         let task = NetworkTask(tokio::spawn(network.run(link)));
-        self.connection = Some(Connection { client, inbox, task });
+        self.connection = Some(Connection { client, inbox, task, repeats });
         self.known = true;
         Ok(())
     }
@@ -256,7 +265,9 @@ impl Source for MqttSource {
     }
 
     async fn close(&mut self) -> Result<()> {
-        self.held.extend(self.unacknowledged.drain(..).map(|one| (one.packet, one)));
+        if self.connection.is_some() {
+            self.held = self.unacknowledged.drain(..).map(|one| (one.packet, one)).collect();
+        }
         if let Some(Connection { client, task, .. }) = self.connection.take()
             && client.disconnect().is_ok()
         {
