@@ -8,6 +8,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use expect_test::expect;
+use futures::FutureExt;
 use lineside_connectors::{Frames, Position, Pulled, Sink, Source};
 use lineside_model::{Class, Result, Timestamp};
 use lineside_test_support::kafka::Kafka;
@@ -183,6 +184,71 @@ async fn what_was_acknowledged_after_a_lost_connection_is_not_read_again_though_
     let (Position::Offsets(before), Position::Offsets(after)) = (position, after) else { panic!("not of kafka") };
     assert!(before.iter().all(|(partition, offset)| after.get(partition) >= Some(offset)), "{before:?} {after:?}");
     second.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_failed_is_closed_without_waiting_and_the_next_commits_what_was_acknowledged_meanwhile() {
+    let kafka = Kafka::start(1);
+    topic(&kafka, "t", 1).await;
+    produce(&kafka, "t", 0..30).await;
+    let options = source_options(&kafka, "t");
+    let mut first = new_source(&options);
+    first.open(None).await.unwrap();
+    let (_, position) = consume(first.as_mut(), 30).await;
+    first.close().await.unwrap();
+
+    // A group does not let in who would share its partitions out in another way than its members.
+    let mut sticky = options.clone();
+    sticky["options"] = json!({"partition.assignment.strategy": "cooperative-sticky"});
+    let mut other = new_source(&sticky);
+    other.open(None).await.unwrap();
+    consume(other.as_mut(), 30).await;
+    first.open(Some(position.clone())).await.unwrap();
+    first.ack(&position).await.unwrap();
+    let error = pull(first.as_mut(), 10).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    first.close().now_or_never().expect("it waits for nobody").unwrap();
+
+    other.close().await.unwrap();
+    first.open(Some(position)).await.unwrap();
+    first.close().await.unwrap();
+    produce(&kafka, "t", 30..31).await;
+    let mut second = new_source(&options);
+    second.open(None).await.unwrap();
+    assert_eq!(consume(second.as_mut(), 1).await.0, ["m30"]);
+    second.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_partition_that_went_to_another_member_stays_in_the_position_as_far_as_it_was_read() {
+    let kafka = Kafka::start(1);
+    topic(&kafka, "t", 4).await;
+    produce(&kafka, "t", 0..400).await;
+    let options = source_options(&kafka, "t");
+    let (mut one, mut other) = (new_source(&options), new_source(&options));
+    one.open(None).await.unwrap();
+    let (_, mut before) = consume(one.as_mut(), 400).await;
+    other.open(None).await.unwrap();
+    // Until the group has settled and both get something; `one` acknowledges nothing, so `other` reads from the beginning.
+    let (mut shared, mut sent) = (false, 400);
+    let after = loop {
+        produce(&kafka, "t", sent..sent + 40).await;
+        sent += 40;
+        tokio::select! {
+            pulled = pull(other.as_mut(), 1_000) => shared |= pulled.unwrap().is_some(),
+            pulled = pull(one.as_mut(), 1_000) => match pulled.unwrap() {
+                Some((_, after)) if shared => break after,
+                Some((_, after)) => before = after,
+                None => {}
+            },
+        }
+    };
+    let (Position::Offsets(before), Position::Offsets(after)) = (before, after) else { panic!("not of kafka") };
+    // Those that went away are where they were; the others are read again from the beginning.
+    let stayed = before.iter().filter(|(partition, offset)| after.get(*partition) == Some(*offset)).count();
+    assert!(after.len() == 4 && stayed >= 2, "{before:?} {after:?}");
+    one.close().await.unwrap();
+    other.close().await.unwrap();
 }
 
 #[tokio::test]

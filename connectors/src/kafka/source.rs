@@ -54,8 +54,12 @@ pub(super) struct KafkaSource {
     consumer: Option<StreamConsumer<Member>>,
     /// What the engine had read when we were opened, whether or not the group knows of it.
     taken: BTreeMap<String, u64>,
+    /// How far each partition was read here, also those that are no longer ours: the engine has that in hand.
+    read: BTreeMap<String, u64>,
     /// What the engine has taken responsibility for, over all connections.
     acked: BTreeMap<String, u64>,
+    /// Whether this connection has failed, so that nobody may be there to answer.
+    broken: bool,
     /// An error that came after messages, for the next turn.
     failed: Option<Error>,
 }
@@ -68,7 +72,60 @@ impl std::fmt::Debug for KafkaSource {
 
 impl KafkaSource {
     pub(super) fn new(plan: Arc<ReadPlan>, context: BuildContext) -> Self {
-        Self { plan, context, consumer: None, taken: BTreeMap::new(), acked: BTreeMap::new(), failed: None }
+        let (taken, read, acked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { plan, context, consumer: None, taken, read, acked, broken: false, failed: None }
+    }
+
+    /// Waits for a message, and gives it with what else has arrived.
+    async fn next(&mut self, limit: usize) -> Result<Pulled> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let consumer = self.consumer.as_ref().ok_or_else(not_open)?;
+        let member = consumer.context();
+        let mut batch = Batch::new();
+        {
+            let stream = consumer.stream();
+            futures::pin_mut!(stream);
+            let trouble = |error: &KafkaError| member.client.take_fatal().or_else(|| member.client.note(error, ""));
+            // The first message is waited for; the others are what has arrived. Nothing is awaited once a message is out.
+            loop {
+                match stream.next().await {
+                    Some(Ok(message)) => {
+                        member.client.is_up();
+                        batch.add(&message, &self.taken);
+                        break;
+                    }
+                    Some(Err(error)) => match trouble(&error) {
+                        Some(error) => return Err(error),
+                        None => continue,
+                    },
+                    None => return Err(Error::internal("the stream of a kafka consumer ended")),
+                }
+            }
+            while batch.ends.len() < limit {
+                match stream.next().now_or_never() {
+                    Some(Some(Ok(message))) => batch.add(&message, &self.taken),
+                    Some(Some(Err(error))) => {
+                        if let Some(error) = trouble(&error) {
+                            self.failed = Some(error);
+                            break;
+                        }
+                    }
+                    Some(None) | None => break,
+                }
+            }
+        }
+        for part in &batch.parts {
+            member.read(&part.topic, part.partition, part.first, part.next.max(part.taken));
+        }
+        if batch.already_taken > 0 {
+            self.context.meter.add("already_taken", batch.already_taken);
+        }
+        // A partition that went away keeps its place; one that came back begins where the group stands.
+        self.read.append(&mut member.position());
+        // Even if all were taken before: their position has to be acknowledged in this connection, too.
+        Ok(Pulled::Frames(batch.frames(&self.context), Position::Offsets(self.read.clone())))
     }
 }
 
@@ -176,7 +233,8 @@ impl Source for KafkaSource {
             Some(Position::Offsets(offsets)) => offsets,
             _ => BTreeMap::new(),
         };
-        self.failed = None;
+        self.read.clone_from(&self.taken);
+        (self.failed, self.broken) = (None, false);
         let plan = Arc::clone(&self.plan);
         let member = Member::new(Client::new(&plan.name, &plan.brokers));
         let consumer: StreamConsumer<Member> =
@@ -196,55 +254,9 @@ impl Source for KafkaSource {
     }
 
     async fn pull(&mut self, limit: usize) -> Result<Pulled> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        let consumer = self.consumer.as_ref().ok_or_else(not_open)?;
-        let member = consumer.context();
-        let mut batch = Batch::new();
-        {
-            let stream = consumer.stream();
-            futures::pin_mut!(stream);
-            let trouble = |error: &KafkaError| member.client.take_fatal().or_else(|| member.client.note(error, ""));
-            // The first message is waited for; the others are what has arrived. Nothing is awaited once a message is out.
-            loop {
-                match stream.next().await {
-                    Some(Ok(message)) => {
-                        member.client.is_up();
-                        batch.add(&message, &self.taken);
-                        break;
-                    }
-                    Some(Err(error)) => match trouble(&error) {
-                        Some(error) => return Err(error),
-                        None => continue,
-                    },
-                    None => return Err(Error::internal("the stream of a kafka consumer ended")),
-                }
-            }
-            while batch.ends.len() < limit {
-                match stream.next().now_or_never() {
-                    Some(Some(Ok(message))) => batch.add(&message, &self.taken),
-                    Some(Some(Err(error))) => {
-                        if let Some(error) = trouble(&error) {
-                            self.failed = Some(error);
-                            break;
-                        }
-                    }
-                    Some(None) | None => break,
-                }
-            }
-        }
-        for part in &batch.parts {
-            member.read(&part.topic, part.partition, part.first, part.next.max(part.taken));
-        }
-        if batch.already_taken > 0 {
-            self.context.meter.add("already_taken", batch.already_taken);
-        }
-        // Even if all were taken before: their position has to be acknowledged in this connection, too.
-        let mut position = self.taken.clone();
-        position.append(&mut member.position());
-        let position = Position::Offsets(position);
-        Ok(Pulled::Frames(batch.frames(&self.context), position))
+        let pulled = self.next(limit).await;
+        self.broken |= pulled.is_err();
+        pulled
     }
 
     async fn ack(&mut self, position: &Position) -> Result<()> {
@@ -260,11 +272,18 @@ impl Source for KafkaSource {
             return Ok(());
         }
         // Handed to librdkafka's own thread; the answer comes to the member. What fails goes with the next acknowledgement.
-        consumer.commit(&list, CommitMode::Async).map_err(|e| explain(&e, "commit", &self.plan.brokers))
+        consumer.commit(&list, CommitMode::Async).map_err(|e| {
+            self.broken = true;
+            explain(&e, "commit", &self.plan.brokers)
+        })
     }
 
     async fn close(&mut self) -> Result<()> {
         let Some(consumer) = self.consumer.take() else { return Ok(()) };
+        if self.broken {
+            leave(consumer);
+            return Ok(());
+        }
         let member = consumer.context();
         if self.taken.keys().any(|partition| self.acked.contains_key(partition)) && !member.client.is_down() {
             // Only a member of the group can commit what was acknowledged of an earlier connection.
@@ -289,6 +308,19 @@ impl Source for KafkaSource {
             }
         }
     }
+}
+
+/// Leaves the group after an error, and waits for nobody. What of the acknowledged offsets does not arrive any more, a later
+/// connection commits.
+fn leave(consumer: StreamConsumer<Member>) {
+    let list = consumer.context().uncommitted();
+    if list.count() > 0
+        && let Err(error) = consumer.commit(&list, CommitMode::Async)
+    {
+        tracing::debug!(%error, "the offsets of a lost connection go with the next one");
+    }
+    // It says goodbye where nobody waits for it.
+    drop(tokio::task::spawn_blocking(move || drop(consumer)));
 }
 
 /// Waits until the group has shared its partitions out. What comes meanwhile is not acknowledged, and is read again.
