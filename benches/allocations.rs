@@ -18,13 +18,12 @@ use lineside::clock::SystemClock;
 use lineside::config::Config;
 use lineside::plan::{Registries, build};
 use lineside::run::Run;
-use lineside_connectors::codec::MakeEncoder;
 use lineside_connectors::void::VoidKind;
 use lineside_connectors::{
-    BuildContext, ConnectorKind, Frames, Gives, PlanContext, PlannedSink, PlannedSource, Position, Pulled, Source,
+    BuildContext, ConnectorKind, Frames, Gives, PlanContext, PlannedSource, Position, Pulled, Source,
 };
 use lineside_model::schema::time_field;
-use lineside_model::{Clock, Problem, Problems, Result, Timestamp};
+use lineside_model::{Clock, Problems, Result, Timestamp};
 use serde_json::Value;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
 
@@ -246,10 +245,6 @@ impl ConnectorKind for Counted {
         Some(schemars::json_schema!({ "type": "object", "properties": {} }))
     }
 
-    fn sink_options(&self) -> Option<schemars::Schema> {
-        None
-    }
-
     fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
         let pulls = std::mem::take(&mut *self.pulls.lock().unwrap_or_else(PoisonError::into_inner));
         let (pulls, counted) = (Mutex::new(pulls), Arc::clone(&self.counted));
@@ -266,15 +261,5 @@ impl ConnectorKind for Counted {
                 Box::new(CountedSource { pulls, begun: None, counted: Arc::clone(&counted) })
             }),
         })
-    }
-
-    fn plan_sink(
-        &self,
-        _: &Value,
-        _: &SchemaRef,
-        _: Option<MakeEncoder>,
-        _: &PlanContext<'_>,
-    ) -> Result<PlannedSink, Problems> {
-        Err(Problem::option("connector", "counted is no sink").into())
     }
 }

@@ -185,10 +185,6 @@ rows = [
         Some(schemars::schema_for!(Options))
     }
 
-    fn sink_options(&self) -> Option<schemars::Schema> {
-        None
-    }
-
     fn plan_source(&self, options: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
         let options: Options = parse_options(options)?;
         let rows = options.rows.into_iter().map(Value::Object).collect::<Vec<_>>();
@@ -261,21 +257,7 @@ impl ConnectorKind for PreparedKind {
         Some(schemars::json_schema!({ "type": "object", "properties": {} }))
     }
 
-    fn sink_options(&self) -> Option<schemars::Schema> {
-        None
-    }
-
     fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
         Ok(source(self.0.schema(), vec![self.0.clone()]))
-    }
-
-    fn plan_sink(
-        &self,
-        _: &Value,
-        _: &SchemaRef,
-        _: Option<MakeEncoder>,
-        _: &PlanContext<'_>,
-    ) -> Result<PlannedSink, Problems> {
-        Err(Problem::option("connector", "prepared is no sink").into())
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use lineside_model::{Clock, Problems, Reason};
+use lineside_model::{Clock, Problem, Problems, Reason};
 use serde_json::Value;
 
 use crate::codec::{self, MakeEncoder};
@@ -127,7 +127,7 @@ impl Debug for PlannedSink {
     }
 }
 
-/// A connector that a pipeline file can name.
+/// A connector that a pipeline file can name. One that is only a source or only a sink leaves out what concerns the other.
 pub trait ConnectorKind: Sync {
     /// The word in the file: `connector = "mqtt"`.
     fn name(&self) -> &'static str;
@@ -136,25 +136,33 @@ pub trait ConnectorKind: Sync {
     /// Example tables, as they stand in a pipeline file.
     fn example(&self) -> &'static str;
     /// The JSON schema of its options as a source (without `connector`, `codec`, `time`…); `None` if it is no source.
-    fn source_options(&self) -> Option<schemars::Schema>;
+    fn source_options(&self) -> Option<schemars::Schema> {
+        None
+    }
     /// The JSON schema of its options as a sink (without `connector`, `codec`, `input`…); `None` if it is no sink.
-    fn sink_options(&self) -> Option<schemars::Schema>;
+    fn sink_options(&self) -> Option<schemars::Schema> {
+        None
+    }
     /// Checks the options of a source.
     ///
     /// # Errors
     /// Everything that is wrong, at once.
-    fn plan_source(&self, options: &Value, context: &PlanContext<'_>) -> Result<PlannedSource, Problems>;
+    fn plan_source(&self, _options: &Value, _context: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
+        Err(Problem::option("connector", format!("{} is a sink, not a source", self.name())).into())
+    }
     /// Checks the options of a sink that takes rows of this schema. `codec` is the encoder the user chose, if any.
     ///
     /// # Errors
     /// Everything that is wrong, at once.
     fn plan_sink(
         &self,
-        options: &Value,
-        input: &SchemaRef,
-        codec: Option<MakeEncoder>,
-        context: &PlanContext<'_>,
-    ) -> Result<PlannedSink, Problems>;
+        _options: &Value,
+        _input: &SchemaRef,
+        _codec: Option<MakeEncoder>,
+        _context: &PlanContext<'_>,
+    ) -> Result<PlannedSink, Problems> {
+        Err(Problem::option("connector", format!("{} is a source, not a sink", self.name())).into())
+    }
 }
 
 /// The connector of this name.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::codec::MakeEncoder;
 use crate::file::Format;
 use crate::file::output::{TimeAs, refuses, write_lines};
-use crate::{ConnectorKind, Outcome, PlanContext, PlannedSink, PlannedSource, Sink};
+use crate::{ConnectorKind, Outcome, PlanContext, PlannedSink, Sink};
 
 /// How rows are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -121,16 +121,8 @@ impl ConnectorKind for StdoutKind {
         "[sink.screen]\nconnector = \"stdout\"\ninput = \"averages\"\nformat = \"table\"\n"
     }
 
-    fn source_options(&self) -> Option<schemars::Schema> {
-        None
-    }
-
     fn sink_options(&self) -> Option<schemars::Schema> {
         Some(schemars::schema_for!(Options))
-    }
-
-    fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
-        Err(Problem::option("connector", "stdout is a sink, not a source").into())
     }
 
     fn plan_sink(

@@ -3,13 +3,13 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use lineside_model::{Problem, Problems, Result, Timestamp, parse_options};
+use lineside_model::{Problems, Result, Timestamp, parse_options};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::codec::MakeEncoder;
-use crate::{ConnectorKind, Outcome, PlanContext, PlannedSink, PlannedSource, Sink};
+use crate::{ConnectorKind, Outcome, PlanContext, PlannedSink, Sink};
 
 /// Options of the void: there are none.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -56,16 +56,8 @@ impl ConnectorKind for VoidKind {
         "[sink.nowhere]\nconnector = \"void\"\ninput = \"readings\"\n"
     }
 
-    fn source_options(&self) -> Option<schemars::Schema> {
-        None
-    }
-
     fn sink_options(&self) -> Option<schemars::Schema> {
         Some(schemars::schema_for!(Options))
-    }
-
-    fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
-        Err(Problem::option("connector", "void is a sink, not a source").into())
     }
 
     fn plan_sink(

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use lineside_connectors::codec::MakeEncoder;
 use lineside_connectors::{ConnectorKind, Gives, Outcome, PlanContext, PlannedSink, PlannedSource, Sink};
-use lineside_model::{Problem, Problems, Result, Timestamp};
+use lineside_model::{Problems, Result, Timestamp};
 use schemars::{Schema, json_schema};
 use serde_json::Value;
 
@@ -31,10 +31,6 @@ fn none() -> Option<Schema> {
     Some(json_schema!({ "type": "object", "properties": {} }))
 }
 
-fn refused(name: &str, direction: &str) -> Problems {
-    Problem::option("connector", format!("{name} is no {direction}")).into()
-}
-
 impl ConnectorKind for PacedKind {
     fn name(&self) -> &'static str {
         "paced"
@@ -52,10 +48,6 @@ impl ConnectorKind for PacedKind {
         none()
     }
 
-    fn sink_options(&self) -> Option<Schema> {
-        None
-    }
-
     fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
         let (schedule, watch) = (self.schedule, Arc::clone(&self.watch));
         Ok(PlannedSource {
@@ -68,16 +60,6 @@ impl ConnectorKind for PacedKind {
             tags: Vec::new(),
             build: Box::new(move |context| Box::new(Paced::new(schedule, &watch, context))),
         })
-    }
-
-    fn plan_sink(
-        &self,
-        _: &Value,
-        _: &SchemaRef,
-        _: Option<MakeEncoder>,
-        _: &PlanContext<'_>,
-    ) -> Result<PlannedSink, Problems> {
-        Err(refused(self.name(), "sink"))
     }
 }
 
@@ -94,16 +76,8 @@ impl ConnectorKind for Checked {
         "[sink.check]\nconnector = \"check\"\ninput = \"results\"\n"
     }
 
-    fn source_options(&self) -> Option<Schema> {
-        None
-    }
-
     fn sink_options(&self) -> Option<Schema> {
         none()
-    }
-
-    fn plan_source(&self, _: &Value, _: &PlanContext<'_>) -> Result<PlannedSource, Problems> {
-        Err(refused(self.name(), "source"))
     }
 
     fn plan_sink(
