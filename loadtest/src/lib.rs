@@ -22,6 +22,7 @@
 //!
 //! This crate talks to the engine over the wire only, as a plant would, and knows nothing of its insides.
 
+mod apart;
 pub mod broker;
 pub mod case;
 mod clock;
@@ -37,6 +38,7 @@ pub mod mosquitto;
 pub mod outcome;
 pub mod plant;
 pub mod player;
+pub mod relay;
 pub mod report;
 pub mod run;
 pub mod search;

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 
 use crate::Quality;
 
@@ -38,4 +41,12 @@ pub fn readings() -> SchemaRef {
         Field::new(QUALITY, Quality::data_type(), false),
         time_field(RECEIVED_AT, false),
     ]))
+}
+
+/// A column as one of this type: the same one if it is, which costs nothing, else cast.
+///
+/// # Errors
+/// If Arrow does not cast the one to the other.
+pub fn as_type(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    if column.data_type() == data_type { Ok(Arc::clone(column)) } else { cast(column, data_type) }
 }

@@ -5,10 +5,10 @@
 //! operator has to think of them one by one. Uncertain quality has a value. A quality that is null or none of the three
 //! words counts as bad.
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int8Type, Schema, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Float64Type, Schema, TimeUnit, TimestampMicrosecondType};
 use lineside_model::options::did_you_mean;
+use lineside_model::schema::as_type;
 use lineside_model::{Problem, Problems, Quality, Reason, Result, Timestamp, schema};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -143,14 +143,14 @@ impl ReadingColumns {
     /// # Errors
     /// If a column cannot be cast to the type that was checked for, which is our bug.
     pub fn read(&self, rows: &RecordBatch) -> Result<Readings> {
-        let value = cast(rows.column(self.value), &DataType::Float64)?;
-        let sensor = cast(rows.column(self.sensor), &DataType::Utf8)?;
+        let value = as_type(rows.column(self.value), &DataType::Float64)?;
+        let sensor = as_type(rows.column(self.sensor), &DataType::Utf8)?;
         let time = |n: usize| rows.column(n).as_primitive::<TimestampMicrosecondType>().clone();
         Ok(Readings {
             sensor: sensor.as_string::<i32>().clone(),
             ts: time(self.ts),
             value: value.as_primitive::<Float64Type>().clone(),
-            quality: self.quality.map(|n| qualities(rows.column(n))).transpose()?,
+            quality: self.quality.map(|n| Quality::of_column(rows.column(n))).transpose()?,
             received_at: self.received_at.map(time),
         })
     }
@@ -190,22 +190,6 @@ impl Readings {
             received_at: self.received_at.as_ref().filter(|r| r.is_valid(row)).map(|r| Timestamp(r.value(row))),
         })
     }
-}
-
-fn qualities(column: &ArrayRef) -> Result<Vec<Quality>> {
-    let of = |words: &StringArray, n: usize| {
-        if words.is_null(n) { Quality::Bad } else { Quality::from_word(words.value(n)).unwrap_or(Quality::Bad) }
-    };
-    if let Some(coded) = column.as_dictionary_opt::<Int8Type>() {
-        let words = cast(coded.values(), &DataType::Utf8)?;
-        let words = words.as_string::<i32>();
-        let known = (0..words.len()).map(|n| of(words, n)).collect::<Vec<_>>();
-        let quality = |key: Option<i8>| key.and_then(|k| usize::try_from(k).ok()).and_then(|k| known.get(k).copied());
-        return Ok(coded.keys().iter().map(|key| quality(key).unwrap_or(Quality::Bad)).collect());
-    }
-    let words = cast(column, &DataType::Utf8)?;
-    let words = words.as_string::<i32>();
-    Ok((0..words.len()).map(|n| of(words, n)).collect())
 }
 
 fn is_text(found: &DataType) -> bool {

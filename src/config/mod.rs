@@ -51,6 +51,8 @@ pub struct Pipeline {
     pub workers: usize,
     /// How often counters are reported in the log.
     pub report_every: Span,
+    /// Whether control asks the system for real-time priority.
+    pub realtime: bool,
 }
 
 /// What a table of the file describes.
@@ -148,7 +150,7 @@ impl Config {
         let mut config = Self {
             document,
             findings: wrong,
-            pipeline: Pipeline { name: stem, workers: 1, report_every: Span::from_secs(10) },
+            pipeline: Pipeline { name: stem, workers: 1, report_every: Span::from_secs(10), realtime: true },
             objects: Vec::new(),
         };
         for key in config.document.value.keys().cloned().collect::<Vec<_>>() {
@@ -217,6 +219,7 @@ impl Config {
                 self.pipeline.name = options.name.unwrap_or_else(|| self.pipeline.name.clone());
                 self.pipeline.workers = options.workers;
                 self.pipeline.report_every = options.report_every;
+                self.pipeline.realtime = options.realtime;
             }
             Err(problems) => problems.0.into_iter().for_each(|problem| self.note(&["pipeline"], problem)),
         }

@@ -26,10 +26,18 @@ pub struct PipelineOptions {
     /// How often counters are reported in the log; by default "10s".
     #[serde(default = "ten_seconds")]
     pub report_every: Span,
+    /// Whether control runs in front of everything else on the machine where the system permits it; by default true. Only what
+    /// is fed by field buses alone does.
+    #[serde(default = "yes")]
+    pub realtime: bool,
 }
 
 fn one() -> usize {
     1
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn ten_seconds() -> Span {

@@ -27,6 +27,8 @@ pub struct Component {
     pub sinks: Vec<usize>,
     /// Whether it runs on the control lane.
     pub control: bool,
+    /// Whether all its rows come from field buses, and tables: nothing but the polls decides how much there is to do.
+    pub paced: bool,
     /// How many workers share it.
     pub workers: usize,
     /// How they share it.
@@ -146,11 +148,13 @@ fn join(parent: &mut [usize], a: usize, b: usize) {
 fn component(plan: &Plan, sources: Vec<usize>, nodes: Vec<usize>, sinks: Vec<usize>) -> Component {
     let control = sources.iter().any(|&n| plan.sources[n].planned.control)
         || sinks.iter().any(|&n| plan.sinks[n].planned.control);
+    let streams = || sources.iter().map(|&n| &plan.sources[n]).filter(|source| source.table.is_none());
+    let paced = streams().all(|source| source.planned.control);
     let (workers, sharing, reason) = match shared(plan, control, &sources, &nodes) {
         Ok((sharing, reason)) => (plan.workers, sharing, reason),
         Err(reason) => (1, Sharing::Whole, reason),
     };
-    Component { sources, nodes, sinks, control, workers, sharing, reason }
+    Component { sources, nodes, sinks, control, paced, workers, sharing, reason }
 }
 
 /// How several workers share a component and how that is told, or why they do not.

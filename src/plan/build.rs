@@ -91,6 +91,7 @@ impl<'a> Builder<'a> {
             name: pipeline.name,
             workers: pipeline.workers,
             report_every: pipeline.report_every,
+            realtime: pipeline.realtime,
             sources: Vec::new(),
             nodes: Vec::new(),
             sinks: Vec::new(),

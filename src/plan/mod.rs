@@ -40,6 +40,8 @@ pub struct Plan {
     pub workers: usize,
     /// How often counters are reported in the log.
     pub report_every: Span,
+    /// Whether the control lane asks the system for real-time priority.
+    pub realtime: bool,
     /// Where rows come from.
     pub sources: Vec<SourcePlan>,
     /// Operators, each after all that it reads from.

@@ -18,7 +18,7 @@ use super::spread::Spread;
 use super::table_source::TableSource;
 use super::watermarks::WatermarkTable;
 use super::worker_task::{SinkEdge, WorkerTask};
-use super::{Stop, meter, workers};
+use super::{Stop, meter, priority, workers};
 use crate::graph::{Component, Layout};
 use crate::observe::{Board, Kind};
 use crate::plan::bounds::{
@@ -32,6 +32,8 @@ type Task = Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<()>> + Send>;
 pub(super) struct Draft {
     name: String,
     control: bool,
+    /// Whether it runs in front of everything else on the machine, if the system permits it.
+    realtime: bool,
     tasks: Vec<Task>,
 }
 
@@ -45,8 +47,11 @@ impl Draft {
     /// The lanes that a layout needs on this machine: one for control and one for each bulk worker, or one for all where there
     /// is only one core, since two busy threads on one core delay control by whole scheduler slices.
     pub(super) fn of(plan: &Plan, layout: &Layout) -> Vec<Self> {
-        let lane = |name: String, control| Self { name, control, tasks: Vec::new() };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // What others send must not be able to take the machine, nor what shares a lane with it.
+        let paced = layout.components.iter().filter(|c| c.control).all(|c| c.paced);
+        let realtime = plan.realtime && cores > 1 && paced;
+        let lane = |name: String, control| Self { name, control, realtime: control && realtime, tasks: Vec::new() };
         let control = layout.components.iter().any(|c| c.control);
         let bulk = layout.components.iter().any(|c| !c.control);
         if cores == 1 {
@@ -64,11 +69,11 @@ impl Draft {
 
     /// Starts the thread.
     pub(super) fn start(self, stop: &Stop) -> Result<Lane> {
-        let stop = stop.clone();
+        let (name, stop) = (self.name.clone(), stop.clone());
         let thread = std::thread::Builder::new()
-            .name(self.name.clone())
-            .spawn(move || run(self.tasks, &stop))
-            .map_err(|e| Error::external(format!("lane \"{}\" got no thread", self.name)).caused_by(e))?;
+            .name(name.clone())
+            .spawn(move || run(self, &stop))
+            .map_err(|e| Error::external(format!("lane \"{name}\" got no thread")).caused_by(e))?;
         Ok(Lane { thread })
     }
 
@@ -91,15 +96,18 @@ impl Lane {
 }
 
 /// Runs the tasks of a lane. The first that fails stops the pipeline; the others then come to their end by themselves.
-fn run(tasks: Vec<Task>, stop: &Stop) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Error::external("no I/O runtime was made").caused_by(e))?;
+fn run(lane: Draft, stop: &Stop) -> Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    if lane.realtime {
+        priority::raise();
+        // Threads that help it, such as one that looks up a host, are in no hurry.
+        runtime.on_thread_start(priority::lower);
+    }
+    let runtime = runtime.enable_all().build().map_err(|e| Error::external("no I/O runtime was made").caused_by(e))?;
     let local = LocalSet::new();
     local.block_on(&runtime, async move {
         let mut running = JoinSet::new();
-        for task in tasks {
+        for task in lane.tasks {
             running.spawn_local(task());
         }
         let mut result = Ok(());
@@ -138,12 +146,7 @@ pub(super) fn place(
     let control = component.control || lanes.len() == 1 && lanes[0].control;
     let (drain, limit) = if control { (DRAIN_CONTROL, CONTROL_BATCH_ROWS) } else { (DRAIN_BULK, MAX_BATCH_ROWS) };
     // Where all sources are field buses, nothing that is only told may hold back what is controlled.
-    let only_control = component
-        .sources
-        .iter()
-        .filter(|&&n| plan.sources[n].table.is_none())
-        .all(|&n| plan.sources[n].planned.control);
-    let holds_back = |sink: usize| !only_control || plan.sinks[sink].planned.control;
+    let holds_back = |sink: usize| !component.paced || plan.sinks[sink].planned.control;
 
     let workers = workers(plan, component, board);
     let (to_workers, from_sources): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::channel(EDGE_MESSAGES)).unzip();
@@ -220,6 +223,7 @@ pub(super) fn place(
             sources: sources.collect::<Result<_>>()?,
             to_gathering: (number > 0).then(|| to_workers[0].clone()),
             drain,
+            control: component.control,
             clock: Arc::clone(clock),
         };
         lanes[lane_of(number)].push(move || task.run());

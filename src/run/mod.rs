@@ -15,6 +15,7 @@ mod guard;
 mod intake;
 mod key_time;
 mod lane;
+mod priority;
 #[cfg(test)]
 mod reconnect_tests;
 mod sink_task;

@@ -200,9 +200,8 @@ impl SourceTask {
                         return Ok(Ending::Complete);
                     }
                     // A source that always has more must not keep others on the lane from their turn. One that waited has let
-                    // them have it; but what a field bus has answered is to be acted on before it is asked again, and asking
-                    // takes longer than acting.
-                    if !waited || self.control {
+                    // them have it.
+                    if !waited {
                         tokio::task::yield_now().await;
                     }
                 }
@@ -301,14 +300,17 @@ impl SourceTask {
     async fn hand_on_pieces(&mut self, pieces: Vec<Piece>, origin: Timestamp) -> Result<()> {
         let input = Input::Source(self.number);
         let handed_on = self.clock.nanos();
-        if pieces.iter().any(|piece| matches!(piece, Piece::Rows(_))) {
-            self.meter.stages(&[(Stage::Decode, handed_on.saturating_sub(origin.nanos()))]);
-        }
+        let mut has_rows = false;
         for piece in pieces {
             match piece {
                 Piece::Rows(rows) => {
+                    has_rows = true;
                     self.meter.rows_out(rows.num_rows());
                     self.wiring.workers.share_out(input, Batch { rows, origin, handed_on }).await?;
+                    // What a field bus has answered is acted on before anything else is done.
+                    if self.control {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Piece::Watermark(at) => {
                     self.meter.set_watermark(at);
@@ -316,6 +318,9 @@ impl SourceTask {
                 }
                 Piece::Idle => self.send_to_inputs(&Message::Watermark(Watermark::Idle)).await,
             }
+        }
+        if has_rows {
+            self.meter.stages(&[(Stage::Decode, handed_on.saturating_sub(origin.nanos()))]);
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ pub(super) struct WorkerTask {
     pub(super) to_gathering: Option<mpsc::Sender<ToWorker>>,
     /// Messages taken before the reactor has its turn.
     pub(super) drain: usize,
+    /// Whether it decides what is written to a field bus.
+    pub(super) control: bool,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -71,13 +73,22 @@ impl WorkerTask {
                         (Way::Closing, Order::Free)
                     }
                 };
-                free = self.tell(way, taken_up, &mut outbox);
+                let done = self.stamp(way, &mut outbox);
+                let to_sinks = !outbox.to_sinks.is_empty();
+                free = done.filter(|_| !to_sinks && outbox.handed_over.is_empty());
                 self.hand_out(&mut outbox, order).await;
+                if self.control && to_sinks {
+                    // It goes out to the device before anything else is done.
+                    tokio::task::yield_now().await;
+                }
+                if let Some(done) = done {
+                    self.tell(way, taken_up, done);
+                }
             }
             if wake.is_some() {
                 let now = self.clock.now();
                 self.worker.tick(now, &mut outbox)?;
-                self.tell(Way::Aside, now.nanos(), &mut outbox);
+                self.stamp(Way::Aside, &mut outbox);
                 self.hand_out(&mut outbox, Order::Free).await;
             }
             // With nothing more to do it waits anyway.
@@ -88,14 +99,24 @@ impl WorkerTask {
         Ok(())
     }
 
-    /// Tells how long a message took, and notes when what became of it was handed on. Gives the time if nothing is to be handed on.
-    fn tell(&self, way: Way, taken_up: i64, outbox: &mut Outbox) -> Option<i64> {
+    /// Notes when what became of a message is handed on. Gives that time, if the message is one of which it is told how long it took.
+    fn stamp(&self, way: Way, outbox: &mut Outbox) -> Option<i64> {
         let rows = outbox.to_sinks.iter().any(|(_, message)| matches!(message, Message::Data(_)));
         if !rows && !matches!(way, Way::Rows(..)) {
             return None;
         }
         let now = self.clock.nanos();
-        let took = now.saturating_sub(taken_up);
+        for (_, message) in &mut outbox.to_sinks {
+            if let Message::Data(batch) = message {
+                batch.handed_on = now;
+            }
+        }
+        Some(now)
+    }
+
+    /// Tells how long a message took.
+    fn tell(&self, way: Way, taken_up: i64, done: i64) {
+        let took = done.saturating_sub(taken_up);
         match way {
             Way::Rows(source, handed_on) => {
                 if let Some((_, meter)) = self.sources.iter().find(|(n, _)| *n == source) {
@@ -107,12 +128,6 @@ impl WorkerTask {
             Way::Closing => self.sources.iter().for_each(|(_, meter)| meter.stages(&[(Stage::Closing, took)])),
             Way::Aside => {}
         }
-        for (_, message) in &mut outbox.to_sinks {
-            if let Message::Data(batch) = message {
-                batch.handed_on = now;
-            }
-        }
-        (outbox.to_sinks.is_empty() && outbox.handed_over.is_empty()).then_some(now)
     }
 
     /// Waits where a sink is full: this is how a slow sink holds back its sources.

@@ -99,3 +99,44 @@ fn the_loop_is_closed_and_closes_again_when_the_plc_comes_back() {
     assert!((highest - most).abs() < 0.1, "read back {highest} %, sent {most} %");
     assert!(polled.iter().any(|row| row["quality"] == "bad"), "rows of the time without PLC are marked bad");
 }
+
+/// The threads of a process: their names, and their real-time priorities, 0 for none (fields 2 and 40 of `/proc/PID/task/*/stat`).
+fn threads(process: u32) -> Vec<(String, u32)> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs").flatten();
+    let stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    let read = |stat: String| {
+        let (name, rest) = (stat.split_once('(')?.1).rsplit_once(')')?;
+        Some((name.to_owned(), rest.split_whitespace().nth(37)?.parse().ok()?))
+    };
+    stats.filter_map(read).collect()
+}
+
+#[test]
+fn control_alone_runs_in_front_of_everything_else_where_that_is_permitted_and_wanted() {
+    let plant = plant(0);
+    let (bench, pipeline) = bench_and_pipeline(plant.port());
+    // Nobody listens there, which is enough for a lane.
+    let beside = "\n[source.telemetry]\nconnector = \"mqtt\"\nurl = \"mqtt://127.0.0.1:9\"\ntopic = \"t\"\n\
+                  codec = { type = \"json\", fields = { ts = { type = \"timestamp\", unit = \"ms\" } } }\n\
+                  [sink.kept]\nconnector = \"file\"\ninput = \"telemetry\"\npath = \"kept.jsonl\"\n";
+    let run = bench.start(&format!("{pipeline}{beside}"));
+    wait_until("the loop is closed", || !plant.writes().is_empty());
+    // Nobody may be permitted to on the machine that runs this test: then the log says so.
+    let permitted = run.log().contains("control runs at real-time priority");
+    assert!(permitted || run.log().contains("control runs at normal priority"), "{}", run.log());
+    let all = threads(run.process.id());
+    for (name, priority) in &all {
+        assert_eq!(*priority, if permitted && name == "control" { 10 } else { 0 }, "{all:?}");
+    }
+    for name in ["control", "bulk-0"] {
+        assert!(all.iter().any(|thread| thread.0 == name), "{all:?}");
+    }
+    run.stop().well();
+
+    let run = bench.start(&format!("[pipeline]\nrealtime = false\n{pipeline}"));
+    wait_until("the loop is closed", || run.log().contains("starting") && threads(run.process.id()).len() > 1);
+    wait_until("the temperature was read", || bench.read("polled.jsonl.partial").contains("oven3.temperature"));
+    assert!(threads(run.process.id()).iter().all(|thread| thread.1 == 0));
+    assert!(!run.log().contains("priority"), "{}", run.log());
+    run.stop().well();
+}

@@ -6,7 +6,6 @@ use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
     UInt64Array,
 };
-use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use lineside_model::{Result, Timestamp, schema};
@@ -67,7 +66,7 @@ impl CellColumn {
             DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => schema::time_type(),
             _ => return Ok(Self::Other(ArrayRef::clone(column))),
         };
-        let same = if *column.data_type() == target { ArrayRef::clone(column) } else { cast(column, &target)? };
+        let same = schema::as_type(column, &target)?;
         let data = same.to_data();
         Ok(match target {
             DataType::Float64 => Self::Float(data.into()),

@@ -6,10 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
-use lineside_model::schema::{QUALITY, SENSOR, TS, VALUE, time_type};
+use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Float64Type, Schema, TimestampMicrosecondType};
+use lineside_model::schema::{QUALITY, SENSOR, TS, VALUE, as_type, time_type};
 use lineside_model::{Quality, Reason, Result};
 
 use super::frame::{Request, WRITE_BITS, WRITE_REGISTERS};
@@ -131,38 +130,99 @@ struct Command {
     words: Vec<u16>,
 }
 
-/// Decides what of a batch is written.
-pub(crate) fn decide(tags: &[Tag], by_name: &HashMap<String, usize>, rows: &RecordBatch) -> Result<Decided> {
-    let columns = Columns::of(rows)?;
-    let mut decided = Decided::default();
-    let mut newest = BTreeMap::<usize, Command>::new();
-    for row in 0..rows.num_rows() {
-        let command = match columns.command(row, tags, by_name) {
-            Ok(command) => command,
-            Err((reason, line)) => {
-                decided.rejected.add(reason, line);
-                continue;
-            }
-        };
-        let older = match newest.get(&command.tag) {
-            Some(other) if other.ts > command.ts => Some(command),
-            _ => newest.insert(command.tag, command),
-        };
-        if let Some(older) = older {
-            let line = format!("tag \"{}\": {} has a newer value in its batch", tags[older.tag].name, older.value);
-            decided.rejected.add(Reason::Superseded, line);
-        }
-    }
-    decided.writes = group(tags, newest.into_values().collect());
-    Ok(decided)
+/// Decides what of a batch is written. Made once for a register map and the schema of the rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Judge {
+    tags: Arc<[Tag]>,
+    by_name: HashMap<String, usize>,
+    columns: Columns,
 }
 
-/// Puts neighbours of one unit and table together.
-fn group(tags: &[Tag], mut commands: Vec<Command>) -> Vec<Write> {
-    commands.sort_by_key(|command| {
-        let tag = &tags[command.tag];
-        (tag.unit_id, tag.table, tag.start)
-    });
+impl Judge {
+    /// For rows of this schema, in which [`column_types`] says what is.
+    ///
+    /// # Errors
+    /// If a column that must be there is not.
+    pub(crate) fn new(tags: &Arc<[Tag]>, schema: &Schema) -> Result<Self> {
+        let by_name = tags.iter().enumerate().map(|(n, tag)| (tag.name.clone(), n)).collect();
+        let columns = Columns {
+            sensor: schema.index_of(SENSOR)?,
+            value: schema.index_of(VALUE)?,
+            quality: schema.index_of(QUALITY).ok(),
+            ts: schema.index_of(TS).ok(),
+        };
+        Ok(Self { tags: Arc::clone(tags), by_name, columns })
+    }
+
+    /// What becomes of the rows of a batch.
+    ///
+    /// # Errors
+    /// If a column is not of a type that was checked for, which is our bug.
+    pub(crate) fn decide(&self, rows: &RecordBatch) -> Result<Decided> {
+        let given = self.columns.of(rows)?;
+        let mut decided = Decided::default();
+        let mut commands = Vec::with_capacity(rows.num_rows());
+        for row in 0..rows.num_rows() {
+            match self.command(&given, row) {
+                Ok(command) => commands.push(command),
+                Err((reason, line)) => decided.rejected.add(reason, line),
+            }
+        }
+        // By address, so that neighbours stand together, and the newest command for a tag is the last: of equal ones that of the
+        // later row.
+        commands.sort_by_key(|command| {
+            let tag = &self.tags[command.tag];
+            (tag.unit_id, tag.table, tag.start, command.tag, command.ts)
+        });
+        let mut newest = Vec::with_capacity(commands.len());
+        for command in commands {
+            if let Some(older) = newest.pop_if(|older: &mut Command| older.tag == command.tag) {
+                let line =
+                    format!("tag \"{}\": {} has a newer value in its batch", self.tags[older.tag].name, older.value);
+                decided.rejected.add(Reason::Superseded, line);
+            }
+            newest.push(command);
+        }
+        decided.writes = group(&self.tags, newest);
+        Ok(decided)
+    }
+
+    /// The command of a row, or why it is not written.
+    fn command(&self, given: &Given, row: usize) -> Result<Command, (Reason, String)> {
+        let name = if given.sensor.is_valid(row) { given.sensor.value(row) } else { "" };
+        let Some((n, tag)) = self.by_name.get(name).and_then(|&n| Some((n, self.tags.get(n)?))) else {
+            return Err((Reason::UnknownTag, format!("tag \"{name}\" is not in the register map")));
+        };
+        if !tag.writable {
+            return Err((
+                Reason::NotWritable,
+                format!("tag \"{name}\" can only be read: access RO in the register map"),
+            ));
+        }
+        let good = given.quality.as_ref().is_none_or(|quality| quality[row] != Quality::Bad);
+        let value = if given.value.is_valid(row) { given.value.value(row) } else { f64::NAN };
+        if !good || !value.is_finite() {
+            let line = format!("tag \"{name}\": a command without a value or of bad quality is not written");
+            return Err((Reason::BadQuality, line));
+        }
+        let (min, max) = (tag.min.unwrap_or(f64::NEG_INFINITY), tag.max.unwrap_or(f64::INFINITY));
+        if !(min..=max).contains(&value) {
+            return Err((Reason::OutsideLimits, format!("tag \"{name}\": {value} is outside {min} to {max}")));
+        }
+        let words = match tag.kind {
+            Kind::Bool if value == 0.0 || value == 1.0 => Some(vec![u16::from(value == 1.0)]),
+            kind => kind.encode(tag.order, tag.raw(value)),
+        };
+        let Some(words) = words else {
+            return Err((Reason::OutsideLimits, format!("tag \"{name}\": {value} does not fit into its register")));
+        };
+        let ts = given.ts.as_ref().filter(|ts| ts.is_valid(row)).map_or(i64::MIN, |ts| ts.value(row));
+        Ok(Command { tag: n, ts, value, words })
+    }
+}
+
+/// Puts neighbours of one unit and table together; the commands are in the order of their addresses.
+fn group(tags: &[Tag], commands: Vec<Command>) -> Vec<Write> {
     let mut writes = Vec::<Write>::new();
     for Command { tag: n, value, words, .. } in commands {
         let tag = &tags[n];
@@ -181,11 +241,20 @@ fn group(tags: &[Tag], mut commands: Vec<Command>) -> Vec<Write> {
     writes
 }
 
-/// The columns of a batch that a write needs.
+/// Where in a batch the columns are that a write needs.
+#[derive(Clone, Copy, Debug)]
 struct Columns {
+    sensor: usize,
+    value: usize,
+    quality: Option<usize>,
+    ts: Option<usize>,
+}
+
+/// Those columns of a batch.
+struct Given {
     sensor: StringArray,
     value: Float64Array,
-    quality: Option<StringArray>,
+    quality: Option<Vec<Quality>>,
     ts: Option<TimestampMicrosecondArray>,
 }
 
@@ -200,63 +269,15 @@ pub(crate) fn column_types() -> [(&'static str, bool, DataType); 4] {
 }
 
 impl Columns {
-    fn of(rows: &RecordBatch) -> Result<Self> {
-        let column = |name: &str, to: &DataType| match rows.column_by_name(name) {
-            Some(column) => cast(column, to),
-            None => Ok(arrow::array::new_null_array(to, rows.num_rows())),
-        };
-        let has = |name: &str| rows.column_by_name(name).is_some();
-        let texts = |name: &str| column(name, &DataType::Utf8).map(|array| StringArray::from(array.to_data()));
-        let value = column(VALUE, &DataType::Float64)?;
-        let ts = column(TS, &time_type())?;
-        Ok(Self {
-            sensor: texts(SENSOR)?,
-            value: Float64Array::from(value.to_data()),
-            quality: if has(QUALITY) { Some(texts(QUALITY)?) } else { None },
-            ts: has(TS).then(|| TimestampMicrosecondArray::from(ts.to_data())),
+    fn of(self, rows: &RecordBatch) -> Result<Given> {
+        let ts = self.ts.map(|ts| as_type(rows.column(ts), &time_type())).transpose()?;
+        Ok(Given {
+            sensor: as_type(rows.column(self.sensor), &DataType::Utf8)?.as_string().clone(),
+            value: as_type(rows.column(self.value), &DataType::Float64)?.as_primitive::<Float64Type>().clone(),
+            quality: self.quality.map(|n| Quality::of_column(rows.column(n))).transpose()?,
+            ts: ts.map(|ts| ts.as_primitive::<TimestampMicrosecondType>().clone()),
         })
     }
-
-    /// The command of a row, or why it is not written.
-    fn command(&self, row: usize, tags: &[Tag], by_name: &HashMap<String, usize>) -> Result<Command, (Reason, String)> {
-        let name = if self.sensor.is_valid(row) { self.sensor.value(row) } else { "" };
-        let Some((n, tag)) = by_name.get(name).and_then(|&n| Some((n, tags.get(n)?))) else {
-            return Err((Reason::UnknownTag, format!("tag \"{name}\" is not in the register map")));
-        };
-        if !tag.writable {
-            return Err((
-                Reason::NotWritable,
-                format!("tag \"{name}\" can only be read: access RO in the register map"),
-            ));
-        }
-        let good = self.quality.as_ref().is_none_or(|quality| {
-            quality.is_valid(row)
-                && Quality::from_word(quality.value(row)).is_some_and(|quality| quality != Quality::Bad)
-        });
-        let value = if self.value.is_valid(row) { self.value.value(row) } else { f64::NAN };
-        if !good || !value.is_finite() {
-            let line = format!("tag \"{name}\": a command without a value or of bad quality is not written");
-            return Err((Reason::BadQuality, line));
-        }
-        let (min, max) = (tag.min.unwrap_or(f64::NEG_INFINITY), tag.max.unwrap_or(f64::INFINITY));
-        if !(min..=max).contains(&value) {
-            return Err((Reason::OutsideLimits, format!("tag \"{name}\": {value} is outside {min} to {max}")));
-        }
-        let words = match tag.kind {
-            Kind::Bool if value == 0.0 || value == 1.0 => Some(vec![u16::from(value == 1.0)]),
-            kind => kind.encode(tag.order, tag.raw(value)),
-        };
-        let Some(words) = words else {
-            return Err((Reason::OutsideLimits, format!("tag \"{name}\": {value} does not fit into its register")));
-        };
-        let ts = self.ts.as_ref().filter(|ts| ts.is_valid(row)).map_or(i64::MIN, |ts| ts.value(row));
-        Ok(Command { tag: n, ts, value, words })
-    }
-}
-
-/// The indices of the tags by name.
-pub(crate) fn by_name(tags: &Arc<[Tag]>) -> HashMap<String, usize> {
-    tags.iter().enumerate().map(|(n, tag)| (tag.name.clone(), n)).collect()
 }
 
 #[cfg(test)]
@@ -286,8 +307,9 @@ mod tests {
     }
 
     fn decided(given: &[(&str, Option<f64>, &str, i64)]) -> Decided {
-        let tags = tags();
-        decide(&tags, &by_name(&tags), &rows(given)).expect("readable columns")
+        let rows = rows(given);
+        let judge = Judge::new(&tags(), &rows.schema()).expect("the columns that it needs");
+        judge.decide(&rows).expect("readable columns")
     }
 
     #[test]

@@ -68,10 +68,16 @@ pub(crate) struct Connection {
     late_answers: u64,
     pause: Option<Pin<Box<Sleep>>>,
     clock: Arc<dyn Clock>,
-    /// When the latest request was handed to the socket.
-    sent_at: Timestamp,
+    sent: Sent,
     timeout: Span,
     spacing: Span,
+}
+
+/// When the latest request was handed to the socket: when that began, and when the system had taken it whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) from: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -139,7 +145,7 @@ impl Endpoint {
             late_answers: 0,
             pause: None,
             clock: Arc::clone(clock),
-            sent_at: Timestamp::MIN,
+            sent: Sent { from: Timestamp::MIN, at: Timestamp::MIN },
             timeout: self.timeout,
             spacing: self.spacing,
         })
@@ -193,19 +199,22 @@ impl Connection {
             let Some(pending) = &mut self.pending else {
                 return Err(Failure::Closed(io::Error::other("there is no request to answer")));
             };
-            let deadline = pending.deadline.get_or_insert_with(|| Box::pin(sleep(self.timeout.to_std())));
             let arrived = {
-                let Self { wire, output, input, clock, sent_at, .. } = self;
+                let Self { wire, output, input, clock, sent, timeout, .. } = self;
                 let mut transfer = pin!(async {
+                    let from = clock.now();
                     if send(wire, output).await? {
-                        *sent_at = clock.now();
+                        *sent = Sent { from, at: clock.now() };
                     }
                     receive(wire, input).await
                 });
-                // The wire first: an answer that is here counts, however late we look.
+                // The wire first: nothing holds up a request, and an answer that is here counts, however late we look.
                 poll_fn(|cx| match transfer.as_mut().poll(cx) {
                     Poll::Ready(done) => Poll::Ready(Some(done)),
-                    Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
+                    Poll::Pending => {
+                        let deadline = pending.deadline.get_or_insert_with(|| Box::pin(sleep(timeout.to_std())));
+                        deadline.as_mut().poll(cx).map(|()| None)
+                    }
                 })
                 .await
             };
@@ -216,9 +225,9 @@ impl Connection {
         }
     }
 
-    /// When the latest request was handed to the socket whole.
-    pub(crate) fn sent_at(&self) -> Timestamp {
-        self.sent_at
+    /// The latest request that was sent.
+    pub(crate) fn sent(&self) -> Sent {
+        self.sent
     }
 
     /// How many answers came after their request had timed out, since the last call.

@@ -23,6 +23,9 @@ pub(crate) const POLL_LATENESS: &str = "poll_lateness";
 /// From a response to the request that it led to: the newest reading behind a setpoint was decoded -> the first write request of
 /// its batch was handed to the socket, as a histogram. The engine's own share of a control loop.
 pub(crate) const RESPONSE_TO_WRITE: &str = "response_to_write";
+/// The part of it that is the system's: the call that hands that request to the socket, which over loopback carries it to the other
+/// end as well.
+pub(crate) const WRITE_CALL: &str = "write_call";
 /// Writes left out because the register held the value already, after an interrupted write.
 pub(crate) const ALREADY_WRITTEN: &str = "already_written";
 

@@ -31,6 +31,7 @@ use lineside_model::{At, Problem, Problems, parse_options, schema};
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 
+use self::command::Judge;
 use self::connection::Endpoint;
 use self::map::{RegisterMap, Tag};
 pub(crate) use self::options::check_base;
@@ -150,12 +151,15 @@ registers = "press.csv""#
             write_single: options.write_single,
         };
         let tags: Arc<[Tag]> = map.tags.into();
+        let judge = Judge::new(&tags, input).map_err(|error| Problem::whole(error.to_string()))?;
         Ok(PlannedSink {
             control: true,
             shared: false,
             explain: lines,
             tags: names,
-            build: Box::new(move |context| Box::new(ModbusSink::new(endpoint.clone(), &tags, care, context.clone()))),
+            build: Box::new(move |context| {
+                Box::new(ModbusSink::new(endpoint.clone(), &tags, judge.clone(), care, context.clone()))
+            }),
         })
     }
 }

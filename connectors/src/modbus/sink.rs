@@ -6,14 +6,13 @@
 //! does not hold it, so that a device does not see one command twice. (A write-only tag cannot be read; it is written
 //! again.)
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use lineside_model::{Error, Reason, Result, Timestamp};
 
-use super::command::{Decided, Found, Tally, Write, by_name, decide};
+use super::command::{Decided, Found, Judge, Tally, Write};
 use super::connection::{Connection, Endpoint, Failure};
 use super::counters;
 use super::frame::{Answer, Request, exception};
@@ -38,7 +37,7 @@ pub(crate) struct Care {
 pub(crate) struct ModbusSink {
     endpoint: Endpoint,
     tags: Arc<[Tag]>,
-    by_name: HashMap<String, usize>,
+    judge: Judge,
     care: Care,
     context: BuildContext,
     connection: Option<Connection>,
@@ -59,11 +58,11 @@ enum Fate {
 
 impl ModbusSink {
     /// A sink that is not yet open.
-    pub(crate) fn new(endpoint: Endpoint, tags: &Arc<[Tag]>, care: Care, context: BuildContext) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, tags: &Arc<[Tag]>, judge: Judge, care: Care, context: BuildContext) -> Self {
         Self {
             endpoint,
             tags: Arc::clone(tags),
-            by_name: by_name(tags),
+            judge,
             care,
             context,
             connection: None,
@@ -79,10 +78,12 @@ impl ModbusSink {
         connection.send(unit, request);
         self.context.meter.add(counters::REQUESTS, 1);
         let answer = connection.answer().await;
+        let sent = connection.sent();
         if let Some(origin) = self.led_by.take()
-            && connection.sent_at() >= origin
+            && sent.at >= origin
         {
-            self.context.meter.time(counters::RESPONSE_TO_WRITE, connection.sent_at().since(origin));
+            self.context.meter.time(counters::RESPONSE_TO_WRITE, sent.at.since(origin));
+            self.context.meter.time(counters::WRITE_CALL, sent.at.since(sent.from));
         }
         let late_answers = connection.take_late_answers();
         if late_answers > 0 {
@@ -228,7 +229,7 @@ impl Sink for ModbusSink {
     }
 
     async fn write(&mut self, rows: &RecordBatch, origin: Timestamp) -> Result<Outcome> {
-        let Decided { writes, mut rejected } = decide(&self.tags, &self.by_name, rows)?;
+        let Decided { writes, mut rejected } = self.judge.decide(rows)?;
         // A batch that is written once more says nothing of the way here.
         self.led_by = self.doubtful.is_empty().then_some(origin);
         match self.carry_out_all(writes, &mut rejected).await {

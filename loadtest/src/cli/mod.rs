@@ -5,6 +5,7 @@
 mod compare;
 mod max_rate;
 mod progress;
+mod relay;
 mod run;
 mod sweep;
 
@@ -32,6 +33,8 @@ enum Verb {
     MaxRate(max_rate::MaxRate),
     Compare(compare::Compare),
     Sweep(sweep::Sweep),
+    #[command(hide = true)]
+    Relay(relay::Relay),
 }
 
 impl Cli {
@@ -42,6 +45,7 @@ impl Cli {
             Verb::MaxRate(max_rate) => max_rate.run(),
             Verb::Compare(compare) => compare.run(),
             Verb::Sweep(sweep) => sweep.run(),
+            Verb::Relay(relay) => relay.run(),
         };
         match carried_out {
             Ok(true) => ExitCode::SUCCESS,

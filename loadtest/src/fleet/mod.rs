@@ -30,6 +30,8 @@ pub use jitter::Jitter;
 use plc::Plc;
 use server::Hall;
 
+use crate::apart::set_apart;
+
 /// The longest time from reading to write that is told apart, µs.
 const REACTION_US_MAX: u64 = 60_000_000;
 
@@ -103,7 +105,10 @@ impl Fleet {
         let served = Arc::clone(&hall);
         let thread = std::thread::Builder::new()
             .name("fleet".to_owned())
-            .spawn(move || runtime.block_on(server::serve(listeners, served, stopped)))
+            .spawn(move || {
+                set_apart();
+                runtime.block_on(server::serve(listeners, served, stopped));
+            })
             .map_err(cannot)?;
         Ok(Self { hall, ports, stop: Some(stop), thread: Some(thread) })
     }

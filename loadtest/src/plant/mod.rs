@@ -28,6 +28,8 @@ pub(crate) use line::ANSWERED_KEPT;
 use line::Line;
 use server::Running;
 
+use crate::apart::set_apart;
+
 /// How to run the plant.
 #[derive(Clone, Debug)]
 pub struct PlantOptions {
@@ -41,11 +43,13 @@ pub struct PlantOptions {
     pub script: Script,
     /// A heater falls to 0 % if its power is not written again within this time, as many devices do. Default: never.
     pub watchdog: Option<Span>,
+    /// Whether the PLC is to answer at once however full this machine is, where the system permits it. Default: no.
+    pub apart: bool,
 }
 
 impl Default for PlantOptions {
     fn default() -> Self {
-        Self { port: 0, time_scale: 8.0, seed: 1, script: Script::every_minute(1), watchdog: None }
+        Self { port: 0, time_scale: 8.0, seed: 1, script: Script::every_minute(1), watchdog: None, apart: false }
     }
 }
 
@@ -109,7 +113,7 @@ impl Plant {
     /// # Errors
     /// The port is taken, or the time scale is not a positive number.
     pub fn start(options: PlantOptions) -> Result<Self> {
-        let PlantOptions { port, time_scale, seed, script, watchdog } = options;
+        let PlantOptions { port, time_scale, seed, script, watchdog, apart } = options;
         if !(time_scale.is_finite() && time_scale > 0.0) {
             return Err(Error::user(format!("the plant's time scale must be a number above 0, found {time_scale}")));
         }
@@ -128,7 +132,12 @@ impl Plant {
         let served = Arc::clone(&running);
         let thread = std::thread::Builder::new()
             .name("plant".to_owned())
-            .spawn(move || runtime.block_on(server::serve(listener, served, stopped)))
+            .spawn(move || {
+                if apart {
+                    set_apart();
+                }
+                runtime.block_on(server::serve(listener, served, stopped));
+            })
             .map_err(cannot)?;
         Ok(Self { running, port, stop: Some(stop), thread: Some(thread) })
     }

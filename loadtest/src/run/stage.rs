@@ -18,6 +18,7 @@ use crate::measure::{Expect, Expected, Lateness};
 use crate::mosquitto::Mosquitto;
 use crate::outcome::{Account, Deadline, Latency, Limit, Outcome, Second, StageTime};
 use crate::plant::{OVENS, Plant, PlantOptions, Script};
+use crate::relay::Relay;
 use crate::storm::Storm;
 use crate::synthetic::Message;
 use crate::watch::{Shared, Subscriber, Writes, from_due};
@@ -45,7 +46,7 @@ pub(super) struct Stage {
     // In this order they end: those who need others first.
     feeds: Vec<(String, Running)>,
     watches: Vec<Watching>,
-    relay: Option<Subscriber>,
+    relay: Option<Relay>,
     engine: Option<Engine>,
     plant: Option<(Plant, Option<Writes>)>,
     ovens: Option<Ovens>,
@@ -177,7 +178,7 @@ impl Stage {
             deadline: None,
         });
         if case.relay.is_some() {
-            self.relay = Some(Subscriber::relay(self.port(), "relay", &format!("{TO_RELAY}#"), RELAYED)?);
+            self.relay = Some(Relay::start(self.port(), &format!("{TO_RELAY}#"), RELAYED)?);
         }
         let of_the_relay = relayed.iter().map(|watch| (RELAY, watch, Seconds::Odd));
         let of_the_engine = case.watches.iter().map(|(name, watch)| {
@@ -411,6 +412,7 @@ fn start_plant(ovens: Ovens, seed: u64) -> Result<Plant> {
         seed,
         script: Script::every_minute(seed),
         watchdog: ovens.watchdog,
+        apart: true,
     })
 }
 

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringBuilder, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use hashbrown::HashMap;
 use lineside_model::options::{parse_both, schema_of_both};
@@ -76,7 +76,7 @@ impl PidLoops {
             let result = match part {
                 Part::Setpoint => running.setpoint(reading),
                 Part::ProcessVariable => running.process_variable(reading).map(|(sp, quality, sample)| {
-                    out.push(reading, running.settings(), sp, quality, sample);
+                    out.push(reading, *n, sp, quality, sample);
                 }),
             };
             used = used.or(result);
@@ -88,13 +88,13 @@ impl PidLoops {
 impl Operator for PidLoops {
     fn process(&mut self, _port: Port, rows: RecordBatch, out: &mut dyn Emitter) -> Result<()> {
         let readings = self.columns.read(&rows)?;
-        let mut outputs = Outputs::default();
+        let mut outputs = Outputs::with_capacity(rows.num_rows().min(self.loops.len()));
         let mut dropped = Dropped::default();
         for row in 0..rows.num_rows() {
             dropped.note(readings.get(row).and_then(|reading| self.take(&reading, &mut outputs)));
         }
         dropped.tell(out);
-        outputs.rows(&self.output)?.map_or(Ok(()), |rows| out.emit(rows))
+        outputs.rows(&self.loops, &self.output)?.map_or(Ok(()), |rows| out.emit(rows))
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
@@ -115,13 +115,13 @@ impl Operator for PidLoops {
 }
 
 /// Output rows of one batch, by column.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outputs {
+    /// The loops, by their places in the table.
+    of: Vec<usize>,
     ts: Vec<i64>,
-    sensor: StringBuilder,
     value: Vec<f64>,
     quality: Vec<Quality>,
-    name: StringBuilder,
     sp: Vec<f64>,
     pv: Vec<f64>,
     error: Vec<f64>,
@@ -131,12 +131,27 @@ struct Outputs {
 }
 
 impl Outputs {
-    fn push(&mut self, reading: &Reading<'_>, control: &Loop, sp: f64, quality: Quality, sample: PidSample) {
+    fn with_capacity(rows: usize) -> Self {
+        let numbers = || Vec::with_capacity(rows);
+        Self {
+            of: Vec::with_capacity(rows),
+            ts: Vec::with_capacity(rows),
+            value: numbers(),
+            quality: Vec::with_capacity(rows),
+            sp: numbers(),
+            pv: numbers(),
+            error: numbers(),
+            p: numbers(),
+            i: numbers(),
+            d: numbers(),
+        }
+    }
+
+    fn push(&mut self, reading: &Reading<'_>, of: usize, sp: f64, quality: Quality, sample: PidSample) {
+        self.of.push(of);
         self.ts.push(reading.ts.micros());
-        self.sensor.append_value(&control.out);
         self.value.push(sample.u);
         self.quality.push(quality);
-        self.name.append_value(&control.name);
         self.sp.push(sp);
         self.pv.extend(reading.value);
         self.error.push(sample.e);
@@ -162,17 +177,21 @@ impl Outputs {
         ]))
     }
 
-    fn rows(mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+    fn rows(self, loops: &[Running], schema: &SchemaRef) -> Result<Option<RecordBatch>> {
         if self.ts.is_empty() {
             return Ok(None);
         }
         let number = |values: Vec<f64>| -> ArrayRef { Arc::new(Float64Array::from(values)) };
+        let text = |of: fn(&Loop) -> &String| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(self.of.iter().map(|&n| of(loops[n].settings()))))
+        };
+        let (tags, names) = (text(|control| &control.out), text(|control| &control.name));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(TimestampMicrosecondArray::from(self.ts).with_timezone("UTC")),
-            Arc::new(self.sensor.finish()),
+            tags,
             number(self.value),
             Quality::column(self.quality),
-            Arc::new(self.name.finish()),
+            names,
             number(self.sp),
             number(self.pv),
             number(self.error),

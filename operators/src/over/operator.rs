@@ -13,8 +13,9 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{cast, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType, UInt32Type};
+use lineside_model::schema::as_type;
 use lineside_model::{Error, Reason, Result, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -126,8 +127,7 @@ impl Over {
         let times = times_of(&rows, self.layout.time)?.clone();
         let mut made = vec![Arc::new(UInt32Array::from(ids)) as ArrayRef];
         for (column, data_type) in &self.layout.reads {
-            let column = rows.column(*column);
-            made.push(if column.data_type() == data_type { Arc::clone(column) } else { cast(column, data_type)? });
+            made.push(as_type(rows.column(*column), data_type)?);
         }
         self.waiting.push(Held { rows, made }, times.values())
     }
@@ -161,11 +161,7 @@ impl Over {
             let arguments = arguments.iter().map(|n| Arc::clone(&made[n + 1])).collect::<Vec<_>>();
             let ids = made[0].as_primitive::<UInt32Type>().values();
             let result = column.run(&Sorted { ids, times: &times, arguments: &arguments })?;
-            results.push(if result.data_type() == field.data_type() {
-                result
-            } else {
-                cast(&result, field.data_type())?
-            });
+            results.push(as_type(&result, field.data_type())?);
         }
         let mut start = 0;
         picked.each(self.layout.passed_on, &mut |part, mut columns| {

@@ -1,10 +1,8 @@
 //! What the window operator was planned for: the views of several queries, and all that they have in common.
 
-use std::sync::Arc;
-
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
+use lineside_model::schema::as_type;
 use lineside_model::{Result, Span};
 
 use super::WindowQuery;
@@ -87,10 +85,7 @@ impl Layout {
 
     /// The columns that aggregates read, of the types they read.
     pub(super) fn values_of(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        let as_read = |(column, data_type): &(usize, DataType)| {
-            let column = rows.column(*column);
-            if column.data_type() == data_type { Ok(Arc::clone(column)) } else { cast(column, data_type) }
-        };
+        let as_read = |(column, data_type): &(usize, DataType)| as_type(rows.column(*column), data_type);
         Ok(self.values.iter().map(as_read).collect::<std::result::Result<_, _>>()?)
     }
 }

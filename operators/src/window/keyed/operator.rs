@@ -13,9 +13,9 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use arrow::compute::cast;
+use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
+use lineside_model::schema::as_type;
 use lineside_model::{Error, Reason, Result, Span, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -291,10 +291,7 @@ impl<W: KeyWindows> Operator for KeyedAggregate<W> {
         }
         let times = rows.column(layout.time).as_primitive_opt::<TimestampMicrosecondType>();
         let times = times.ok_or_else(|| Error::internal("the time column has no microseconds"))?;
-        let as_kept = |(column, data_type): &(usize, DataType)| {
-            let column = rows.column(*column);
-            if column.data_type() == data_type { Ok(ArrayRef::clone(column)) } else { cast(column, data_type) }
-        };
+        let as_kept = |(column, data_type): &(usize, DataType)| as_type(rows.column(*column), data_type);
         let columns = layout.columns.iter().map(as_kept).collect::<std::result::Result<Vec<_>, _>>()?;
         let all = Stretch { ids, times: times.values().to_vec(), columns };
         let on_time = self.watermark.max(-TIME_LIMIT)..=TIME_LIMIT;

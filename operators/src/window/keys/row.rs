@@ -1,10 +1,10 @@
 //! Keys of any columns, in Arrow's row format.
 
 use arrow::array::ArrayRef;
-use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 use lineside_model::Result;
+use lineside_model::schema::as_type;
 
 use super::Keys;
 use super::interner::Interner;
@@ -26,7 +26,7 @@ impl RowKeys {
 
 impl Keys for RowKeys {
     fn intern(&mut self, columns: &[ArrayRef], _: usize, ids: &mut Vec<u32>) -> Result<()> {
-        let columns = columns.iter().zip(&self.types).map(|(column, data_type)| cast(column, data_type));
+        let columns = columns.iter().zip(&self.types).map(|(column, data_type)| as_type(column, data_type));
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
         for row in &self.converter.convert_columns(&columns)? {
             ids.push(self.interner.id(row.as_ref())?);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, downcast_dictionary_array};
-use arrow::compute::cast;
 use arrow::datatypes::{ArrowDictionaryKeyType, DataType};
 use lineside_model::Result;
+use lineside_model::schema::as_type;
 
 use super::interner::Interner;
 use super::{Keys, NONE, only};
@@ -46,7 +46,7 @@ impl TextKeys {
         column: &DictionaryArray<K>,
         ids: &mut Vec<u32>,
     ) -> Result<()> {
-        let words = cast(column.values(), &DataType::Utf8)?;
+        let words = as_type(column.values(), &DataType::Utf8)?;
         let words = words.as_string::<i32>();
         self.words.clear();
         self.words.resize(words.len(), NONE);
@@ -71,7 +71,7 @@ impl Keys for TextKeys {
         ids.reserve(column.len());
         downcast_dictionary_array! {
             column => self.intern_dictionary(column, ids),
-            _ => self.intern_text(cast(column, &DataType::Utf8)?.as_string(), ids),
+            _ => self.intern_text(as_type(column, &DataType::Utf8)?.as_string(), ids),
         }
     }
 
