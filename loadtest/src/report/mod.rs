@@ -5,6 +5,7 @@
 //! All three are made of an [`Outcome`](crate::outcome::Outcome) alone, so a page can be made again from a JSON file of last year.
 //! Terminal and page show the same tables, in the same order: what was to be held comes first.
 
+mod counters;
 mod html;
 mod json;
 pub(crate) mod table;

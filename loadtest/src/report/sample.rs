@@ -65,12 +65,17 @@ pub(crate) fn outcome() -> Outcome {
     let engine = serde_json::json!({ "objects": [
         { "kind": "source", "name": "telemetry", "state": "ended", "messages": 660_000, "bytes": 41_000_000, "rows_in": 0,
           "rows_out": 659_999, "open_rows": 0, "reconnects": 0, "dropped": { "undecodable": 1 },
-          "times": { "decode": { "count": 61_203, "p50": 4.2, "p99": 31, "p999": 90, "max": 412 } } },
+          "times": { "decode": { "count": 61_203, "p50": 4.2, "p99": 31, "p999": 90, "max": 412 },
+                     "queue": { "count": 61_203, "p50": 0.7, "p99": 1.3, "p999": 12, "max": 86 },
+                     "operators": { "count": 61_203, "p50": 1.1, "p99": 2.8, "p999": 31, "max": 167 } } },
         { "kind": "operator", "name": "loop", "rows_in": 1_800, "rows_out": 1_800, "open_rows": 0, "dropped": {} },
         { "kind": "operator", "name": "alarms", "rows_in": 659_999, "rows_out": 59_994, "open_rows": 40, "dropped": { "late": 3 } },
         { "kind": "sink", "name": "plc", "rows_in": 1_800, "rows_out": 1_800, "dropped": {},
           "times": { "response_to_write": { "count": 1_800, "p50": 11.2, "p99": 48.5, "p999": 204, "max": 1_311 },
-                     "sink": { "count": 1_800, "p50": 128, "p99": 261, "p999": 1_204, "max": 14_311 } } },
+                     "write_call": { "count": 1_800, "p50": 4.1, "p99": 12.6, "p999": 61, "max": 340 },
+                     "sink_queue": { "count": 1_800, "p50": 1.6, "p99": 8.9, "p999": 42, "max": 611 },
+                     "sink": { "count": 1_800, "p50": 128, "p99": 261, "p999": 1_204, "max": 14_311 },
+                     "sensor_to_sink": { "count": 1_800, "p50": 143, "p99": 304, "p999": 1_250, "max": 14_402 } } },
     ] });
     Outcome {
         case: "closed-loop".to_owned(),

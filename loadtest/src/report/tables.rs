@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
+use super::counters::Counters;
 use super::table::{Row, Table, number, words};
 use super::units::{TimeUnit, count, digits, fixed, megabytes, micros};
 use crate::outcome::{Outcome, Second, StageTime};
@@ -191,43 +190,5 @@ fn times(counters: &Counters) -> Table {
             .chain([words(""), number("measured")])
             .collect(),
         rows: rows.collect(),
-    }
-}
-
-/// What is shown of the counters of `lineside run --json`. An engine that tells less, or more, is shown as far as it is known here.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Counters {
-    objects: Vec<Object>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Object {
-    kind: String,
-    name: String,
-    messages: u64,
-    rows_in: u64,
-    rows_out: u64,
-    open_rows: u64,
-    reconnects: u64,
-    dropped: BTreeMap<String, u64>,
-    times: BTreeMap<String, Time>,
-}
-
-/// Lengths of time in microseconds.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Time {
-    count: u64,
-    p50: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
-}
-
-impl Counters {
-    fn of(engine: &serde_json::Value) -> Self {
-        Self::deserialize(engine).unwrap_or_default()
     }
 }

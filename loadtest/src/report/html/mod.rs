@@ -8,7 +8,9 @@ mod curves;
 mod page;
 mod ratios;
 mod search;
+mod stages;
 
+use super::counters::Counters;
 use super::table::Table;
 use super::{tables, terminal};
 use crate::outcome::Outcome;
@@ -29,6 +31,7 @@ pub fn html(outcome: &Outcome) -> String {
     let measured: String = tables::measured(outcome).iter().map(Table::html).collect();
     let told: String = tables::told(outcome).iter().map(Table::html).collect();
     let charts: String = charts::of(outcome).iter().map(chart::Chart::html).collect();
+    let stages = stages::figure(&Counters::of(&outcome.engine));
     Page {
         title: &outcome.case,
         held: (!outcome.limits.is_empty()).then(|| outcome.held()),
@@ -36,7 +39,7 @@ pub fn html(outcome: &Outcome) -> String {
         goal: &outcome.goal,
         facts: &[terminal::conditions(outcome), terminal::machine(&outcome.machine)],
         body: &format!(
-            "<div class=\"tables\">\n{measured}</div>\n<div class=\"charts\">\n{charts}</div>\n\
+            "<div class=\"tables\">\n{measured}</div>\n<div class=\"charts\">\n{charts}</div>\n{stages}\
              <div class=\"tables\">\n{told}</div>\n"
         ),
         foot: METHOD,
@@ -78,6 +81,7 @@ pub(super) mod tests {
         let page = html(&sample::outcome());
         check(&page);
         assert_eq!(page.matches("<figure>").count(), 8);
+        assert_eq!(page.matches("<figure class=\"wide\">").count(), 1);
     }
 
     #[test]
