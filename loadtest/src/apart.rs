@@ -12,11 +12,10 @@ use thread_priority::{
 /// Of 1 to 99, and above that of the engine, whose thread it must not wait for either.
 const PRIORITY: u8 = 20;
 
-/// Sets this thread apart. Without the permission it runs as everything else does, and the latencies are those of a full machine.
-pub(crate) fn set_apart() {
+/// Sets this thread apart, if that is permitted. Without it runs as everything else does, and the latencies are those of a full
+/// machine; what a run says of its machine tells which.
+pub(crate) fn set_apart() -> bool {
     let priority = ThreadPriority::Crossplatform(PRIORITY.try_into().expect("a constant below 100"));
     let first_in_first_out = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), priority, first_in_first_out) {
-        tracing::debug!(%error, "the simulated PLCs have no priority over what else runs here");
-    }
+    set_thread_priority_and_policy(thread_native_id(), priority, first_in_first_out).is_ok()
 }

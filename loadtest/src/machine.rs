@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::apart::set_apart;
 use crate::outcome::Machine;
 
 /// This machine; what the kernel does not tell stays empty.
@@ -12,6 +13,8 @@ pub(crate) fn machine(engine: String) -> Machine {
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         memory_bytes: kibibytes(field(&read("/proc/meminfo"), "MemTotal")),
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        // Tried on a thread that ends at once.
+        realtime: std::thread::spawn(set_apart).join().unwrap_or(false),
         engine,
     }
 }

@@ -62,6 +62,9 @@ pub struct Machine {
     pub memory_bytes: u64,
     /// The kernel's release.
     pub kernel: String,
+    /// Whether programs may run at real-time priority, as control and the simulated PLCs then do.
+    #[serde(default)]
+    pub realtime: bool,
     /// What `lineside --version` prints.
     pub engine: String,
 }

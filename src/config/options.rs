@@ -26,8 +26,8 @@ pub struct PipelineOptions {
     /// How often counters are reported in the log; by default "10s".
     #[serde(default = "ten_seconds")]
     pub report_every: Span,
-    /// Whether control runs in front of everything else on the machine where the system permits it; by default true. Only what
-    /// is fed by field buses alone does.
+    /// Whether control that field buses alone feed runs in front of everything else on the machine, where the system permits it; by
+    /// default true.
     #[serde(default = "yes")]
     pub realtime: bool,
 }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{Input, Plan};
+use crate::plan::{Input, Plan, SourcePlan};
 
 /// What runs together.
 #[derive(Debug)]
@@ -148,20 +148,29 @@ fn join(parent: &mut [usize], a: usize, b: usize) {
 fn component(plan: &Plan, sources: Vec<usize>, nodes: Vec<usize>, sinks: Vec<usize>) -> Component {
     let control = sources.iter().any(|&n| plan.sources[n].planned.control)
         || sinks.iter().any(|&n| plan.sinks[n].planned.control);
-    let streams = || sources.iter().map(|&n| &plan.sources[n]).filter(|source| source.table.is_none());
-    let paced = streams().all(|source| source.planned.control);
-    let (workers, sharing, reason) = match shared(plan, control, &sources, &nodes) {
+    let mut streams = sources.iter().map(|&n| &plan.sources[n]).filter(|source| source.table.is_none());
+    let others = streams.find(|source| !source.planned.control);
+    let paced = others.is_none();
+    let (workers, sharing, reason) = match shared(plan, &sources, &nodes) {
+        _ if control => (1, Sharing::Whole, reason_of_control(plan, others)),
         Ok((sharing, reason)) => (plan.workers, sharing, reason),
         Err(reason) => (1, Sharing::Whole, reason),
     };
     Component { sources, nodes, sinks, control, paced, workers, sharing, reason }
 }
 
+/// Why control has one worker, and whether it may run in front of everything else; `other` is a source that is no field bus.
+fn reason_of_control(plan: &Plan, other: Option<&SourcePlan>) -> String {
+    let priority = match other {
+        _ if !plan.realtime => String::new(),
+        None => ", at real-time priority where the system permits it".to_owned(),
+        Some(other) => format!(", at normal priority since \"{}\" could keep it busy", other.name),
+    };
+    format!("a field bus has one worker{priority}")
+}
+
 /// How several workers share a component and how that is told, or why they do not.
-fn shared(plan: &Plan, control: bool, sources: &[usize], nodes: &[usize]) -> Result<(Sharing, String), String> {
-    if control {
-        return Err("a field bus has one worker".to_owned());
-    }
+fn shared(plan: &Plan, sources: &[usize], nodes: &[usize]) -> Result<(Sharing, String), String> {
     if plan.workers == 1 {
         return Err("the pipeline has one bulk worker".to_owned());
     }

@@ -196,7 +196,8 @@ impl Meter {
                 .collect(),
             samples: locked(&self.samples).iter().map(|(reason, line)| (reason.word(), line.clone())).collect(),
             counts: locked(&self.named).iter().map(|(name, count)| (*name, *count)).collect(),
-            times: locked(&self.times).quantiles(),
+            // Copied first: those who measure must not wait while quantiles are worked out.
+            times: Times::clone(&locked(&self.times)).quantiles(),
         }
     }
 }

@@ -50,7 +50,7 @@ impl Stage {
 const NANOS_MOST: u64 = 3_600_000_000_000;
 
 /// The times of one source or sink.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Times {
     stages: [Option<Histogram<u64>>; Stage::ALL.len()],
     named: BTreeMap<&'static str, Histogram<u64>>,

@@ -7,8 +7,9 @@ use futures::future::LocalBoxFuture;
 use lineside_connectors::Source;
 use lineside_connectors::registry::BuildContext;
 use lineside_model::{Clock, Error, Result, Span};
+use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::edge::InOrder;
@@ -28,12 +29,33 @@ use crate::plan::{Input, Plan};
 
 type Task = Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<()>> + Send>;
 
+/// What a lane is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Control that field buses alone feed: there is as much to do as they are polled for.
+    Paced,
+    /// Control that others feed as well. They must not be able to take the machine, nor to hold up the loops above.
+    Control,
+    /// Everything else.
+    Bulk,
+}
+
+impl Purpose {
+    fn of(component: &Component) -> Self {
+        match (component.control, component.paced) {
+            (true, true) => Self::Paced,
+            (true, false) => Self::Control,
+            (false, _) => Self::Bulk,
+        }
+    }
+}
+
 /// A lane that is being filled.
 pub(super) struct Draft {
     name: String,
-    control: bool,
-    /// Whether it runs in front of everything else on the machine, if the system permits it.
-    realtime: bool,
+    purpose: Purpose,
+    /// Whether it runs in front of everything else on the machine, if the system permits it; for control that does not, why.
+    realtime: Result<(), Option<&'static str>>,
     tasks: Vec<Task>,
 }
 
@@ -44,25 +66,34 @@ pub(super) struct Lane {
 }
 
 impl Draft {
-    /// The lanes that a layout needs on this machine: one for control and one for each bulk worker, or one for all where there
-    /// is only one core, since two busy threads on one core delay control by whole scheduler slices.
+    /// The lanes that a layout needs on this machine: up to two for control and one for each bulk worker, or one for all where
+    /// there is only one core, since two busy threads on one core delay control by whole scheduler slices.
     pub(super) fn of(plan: &Plan, layout: &Layout) -> Vec<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        // What others send must not be able to take the machine, nor what shares a lane with it.
-        let paced = layout.components.iter().filter(|c| c.control).all(|c| c.paced);
-        let realtime = plan.realtime && cores > 1 && paced;
-        let lane = |name: String, control| Self { name, control, realtime: control && realtime, tasks: Vec::new() };
-        let control = layout.components.iter().any(|c| c.control);
-        let bulk = layout.components.iter().any(|c| !c.control);
+        let has = |purpose| layout.components.iter().any(|component| Purpose::of(component) == purpose);
+        let lane = |name: String, purpose| {
+            let realtime = match purpose {
+                Purpose::Bulk => Err(None),
+                _ if !plan.realtime => Err(None),
+                Purpose::Control if cores == 1 => Err(Some("there is one core, and everything shares a lane")),
+                Purpose::Control => Err(Some("it is fed by more than field buses")),
+                Purpose::Paced => Ok(()),
+            };
+            Self { name, purpose, realtime, tasks: Vec::new() }
+        };
         if cores == 1 {
-            return vec![lane("lane".to_owned(), control)];
+            let control = has(Purpose::Paced) || has(Purpose::Control);
+            return vec![lane("lane".to_owned(), if control { Purpose::Control } else { Purpose::Bulk })];
         }
         let mut lanes = Vec::new();
-        if control {
-            lanes.push(lane("control".to_owned(), true));
+        if has(Purpose::Paced) {
+            lanes.push(lane("control".to_owned(), Purpose::Paced));
         }
-        if bulk {
-            lanes.extend((0..plan.workers).map(|n| lane(format!("bulk-{n}"), false)));
+        if has(Purpose::Control) {
+            lanes.push(lane("control-fed".to_owned(), Purpose::Control));
+        }
+        if has(Purpose::Bulk) {
+            lanes.extend((0..plan.workers).map(|n| lane(format!("bulk-{n}"), Purpose::Bulk)));
         }
         lanes
     }
@@ -98,14 +129,18 @@ impl Lane {
 /// Runs the tasks of a lane. The first that fails stops the pipeline; the others then come to their end by themselves.
 fn run(lane: Draft, stop: &Stop) -> Result<()> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    if lane.realtime {
-        priority::raise();
+    match lane.realtime {
         // Threads that help it, such as one that looks up a host, are in no hurry.
-        runtime.on_thread_start(priority::lower);
+        Ok(()) if priority::raise() => {
+            runtime.on_thread_start(priority::lower);
+        }
+        Ok(()) | Err(None) => {}
+        Err(Some(why)) => tracing::info!(lane = lane.name, why, "control runs at normal priority"),
     }
-    let runtime = runtime.enable_all().build().map_err(|e| Error::external("no I/O runtime was made").caused_by(e))?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, async move {
+    // One queue for all tasks of the lane, those of connectors too.
+    let runtime = runtime.enable_all().build_local(LocalOptions::default());
+    let runtime = runtime.map_err(|e| Error::external("no I/O runtime was made").caused_by(e))?;
+    runtime.block_on(async move {
         let mut running = JoinSet::new();
         for task in lane.tasks {
             running.spawn_local(task());
@@ -139,11 +174,11 @@ pub(super) fn place(
     stop: &Stop,
     lanes: &mut [Draft],
 ) -> Result<()> {
-    let first = lanes.iter().position(|lane| lane.control == component.control).unwrap_or(0);
+    let first = lanes.iter().position(|lane| lane.purpose == Purpose::of(component)).unwrap_or(0);
     let bulk = lanes.len() - first;
     let lane_of = |worker: usize| if component.control { first } else { first + worker % bulk };
     // On the one lane of a one-core machine everything keeps to the bounds of control.
-    let control = component.control || lanes.len() == 1 && lanes[0].control;
+    let control = component.control || lanes.len() == 1 && lanes[0].purpose == Purpose::Control;
     let (drain, limit) = if control { (DRAIN_CONTROL, CONTROL_BATCH_ROWS) } else { (DRAIN_BULK, MAX_BATCH_ROWS) };
     // Where all sources are field buses, nothing that is only told may hold back what is controlled.
     let holds_back = |sink: usize| !component.paced || plan.sinks[sink].planned.control;

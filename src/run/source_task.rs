@@ -299,18 +299,14 @@ impl SourceTask {
 
     async fn hand_on_pieces(&mut self, pieces: Vec<Piece>, origin: Timestamp) -> Result<()> {
         let input = Input::Source(self.number);
-        let handed_on = self.clock.nanos();
-        let mut has_rows = false;
+        let mut decoded = None;
         for piece in pieces {
+            let handed_on = self.clock.nanos();
             match piece {
                 Piece::Rows(rows) => {
-                    has_rows = true;
+                    decoded = decoded.or(Some(handed_on));
                     self.meter.rows_out(rows.num_rows());
                     self.wiring.workers.share_out(input, Batch { rows, origin, handed_on }).await?;
-                    // What a field bus has answered is acted on before anything else is done.
-                    if self.control {
-                        tokio::task::yield_now().await;
-                    }
                 }
                 Piece::Watermark(at) => {
                     self.meter.set_watermark(at);
@@ -318,9 +314,13 @@ impl SourceTask {
                 }
                 Piece::Idle => self.send_to_inputs(&Message::Watermark(Watermark::Idle)).await,
             }
+            // What a field bus has answered is acted on before anything else is done, and so is what a watermark closes.
+            if self.control {
+                tokio::task::yield_now().await;
+            }
         }
-        if has_rows {
-            self.meter.stages(&[(Stage::Decode, handed_on.saturating_sub(origin.nanos()))]);
+        if let Some(decoded) = decoded {
+            self.meter.stages(&[(Stage::Decode, decoded.saturating_sub(origin.nanos()))]);
         }
         Ok(())
     }

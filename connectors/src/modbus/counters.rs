@@ -2,7 +2,7 @@
 
 /// Polls of a class that were handed over.
 pub(crate) const POLLS: &str = "polls";
-/// Requests sent.
+/// Requests that were answered, or given up.
 pub(crate) const REQUESTS: &str = "requests";
 /// Requests without an answer in time.
 pub(crate) const TIMEOUTS: &str = "timeouts";

@@ -76,8 +76,8 @@ impl ModbusSink {
             return Err(Failure::Closed(std::io::ErrorKind::NotConnected.into()));
         };
         connection.send(unit, request);
-        self.context.meter.add(counters::REQUESTS, 1);
         let answer = connection.answer().await;
+        self.context.meter.add(counters::REQUESTS, 1);
         let sent = connection.sent();
         if let Some(origin) = self.led_by.take()
             && sent.at >= origin

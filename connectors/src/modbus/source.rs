@@ -115,10 +115,10 @@ impl ModbusSource {
             let request = Request::Read { table: block.table, start: block.start, count: block.count };
             connection.send(block.unit, request);
             self.asking = Some(n);
-            self.context.meter.add(counters::REQUESTS, 1);
         }
         let answer = connection.answer().await;
         self.asking = None;
+        self.context.meter.add(counters::REQUESTS, 1);
         let now = self.context.clock.now();
         let late_answers = connection.take_late_answers();
         if late_answers > 0 {

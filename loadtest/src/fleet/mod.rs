@@ -45,11 +45,13 @@ pub struct FleetOptions {
     pub registers: u16,
     /// What levels and noise are made from. Default 1.
     pub seed: u64,
+    /// Whether they are to answer at once however full this machine is, where the system permits it. Default: no.
+    pub apart: bool,
 }
 
 impl Default for FleetOptions {
     fn default() -> Self {
-        Self { plcs: 100, registers: 10_000, seed: 1 }
+        Self { plcs: 100, registers: 10_000, seed: 1, apart: false }
     }
 }
 
@@ -102,11 +104,13 @@ impl Fleet {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
         let hall = Arc::new(Hall::new(plcs));
         let (stop, stopped) = oneshot::channel();
-        let served = Arc::clone(&hall);
+        let (served, apart) = (Arc::clone(&hall), options.apart);
         let thread = std::thread::Builder::new()
             .name("fleet".to_owned())
             .spawn(move || {
-                set_apart();
+                if apart {
+                    set_apart();
+                }
                 runtime.block_on(server::serve(listeners, served, stopped));
             })
             .map_err(cannot)?;

@@ -89,6 +89,7 @@ pub(crate) fn outcome() -> Outcome {
             cores: 2,
             memory_bytes: 24 << 30,
             kernel: "6.18.5".to_owned(),
+            realtime: true,
             engine: "lineside 0.1.0".to_owned(),
         },
         ledgers: BTreeMap::from([

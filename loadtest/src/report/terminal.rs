@@ -44,6 +44,7 @@ pub(super) fn machine(machine: &Machine) -> String {
         if machine.cores > 0 { cores(machine.cores) } else { String::new() },
         if machine.memory_bytes > 0 { gibibytes(machine.memory_bytes) } else { String::new() },
         if machine.kernel.is_empty() { String::new() } else { format!("Linux {}", machine.kernel) },
+        if machine.realtime { "real-time permitted".to_owned() } else { String::new() },
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
 }
@@ -105,7 +106,7 @@ mod tests {
               plc write_call         4.10  12.6   61.0    340  µs     1,800
 
             60 s measured · 10,000 messages/s · seed 7 · first output 143 ms after its start · started 2026-11-21T18:40:02Z
-            lineside 0.1.0 · AMD EPYC · 2 cores · 24 GiB · Linux 6.18.5
+            lineside 0.1.0 · AMD EPYC · 2 cores · 24 GiB · Linux 6.18.5 · real-time permitted
         "#]]
         .assert_eq(&terminal(&sample::outcome()));
     }

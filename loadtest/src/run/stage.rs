@@ -417,7 +417,7 @@ fn start_plant(ovens: Ovens, seed: u64) -> Result<Plant> {
 }
 
 fn start_fleet(hall: Hall, seed: u64) -> Result<Fleet> {
-    Fleet::start(&FleetOptions { plcs: hall.plcs, registers: hall.registers, seed })
+    Fleet::start(&FleetOptions { plcs: hall.plcs, registers: hall.registers, seed, apart: true })
 }
 
 /// Waits until the engine does what it is there for: reads from the broker, writes setpoints, polls.

@@ -70,7 +70,7 @@ async fn what_is_written_reads_back_and_is_kept() {
 
 #[tokio::test]
 async fn what_is_not_there_is_refused() {
-    let fleet = Fleet::start(&FleetOptions { plcs: 1, registers: 200, seed: 1 }).expect("it starts");
+    let fleet = Fleet::start(&FleetOptions { plcs: 1, registers: 200, ..FleetOptions::default() }).expect("it starts");
     let mut plc = client(fleet.ports()[0]).await;
     let beyond = Err(ExceptionCode::IllegalDataAddress);
     assert_eq!(plc.read_input_registers(100, 101).await.expect("connected"), beyond);
