@@ -351,7 +351,7 @@ pub(crate) mod tests {
             timeline: vec![second],
             limits: vec![Limit {
                 name: "window p99".to_owned(),
-                wanted: "at most 50.0 ms".to_owned(),
+                wanted: "at most 50 ms".to_owned(),
                 found: micros(p99),
                 held: p99 <= 50e3,
                 ..Limit::default()
@@ -383,7 +383,7 @@ pub(crate) mod tests {
               100      30,000         100              20.0        6.67 µs     30.0                  –      900 µs     2.00 ms  3 of 3
               1000     30,000       1,000              20.0        6.67 µs     30.4                400      900 µs     20.0 ms  3 of 3
               10000    30,000      10,000              20.0        6.67 µs     34.0                400      900 µs      200 ms  1 of 3
-                  window p99 200 ms, not at most 50.0 ms; window p99 360 ms, not at most 50.0 ms
+                  window p99 200 ms, not at most 50 ms; window p99 360 ms, not at most 50 ms
               100000        –           –                 –              –        –                  –           –           –  0 of 3
                   the engine ended by itself (signal 9)
         "#]].assert_eq(&sample().to_string());

@@ -18,7 +18,7 @@ use lineside_model::options::did_you_mean;
 use lineside_model::{Error, Result, Span};
 
 use crate::outcome::{Account, Latency, Limit, Outcome, Second};
-use crate::report::units::{digits, fixed};
+use crate::report::units::{digits, fixed, micros, plain, set};
 
 /// Between what is looked at and its bound.
 const AT_MOST: &str = " at most ";
@@ -150,7 +150,7 @@ impl Rule {
         let unit = self.looked_at.what.unit();
         let found = self.looked_at.found(outcome);
         let (bound, wanted) = match &self.bound {
-            Bound::Value(value) => (Some(*value), format!("at most {}", unit.show(*value))),
+            Bound::Value(value) => (Some(*value), format!("at most {}", unit.show_bound(*value))),
             Bound::Times(factor, other) => {
                 let bound = other.found(outcome).map(|value| value * factor);
                 let shown = bound.map_or("nothing".to_owned(), |bound| unit.show(bound));
@@ -294,13 +294,20 @@ impl Unit {
         }
     }
 
+    /// What a case asks for, with the digits that it has.
+    fn show_bound(self, value: f64) -> String {
+        match self {
+            Self::Micros => set(value),
+            Self::Percent => format!("{} %", plain(value)),
+            Self::Bytes => format!("{} MB", plain(value / 1e6)),
+            Self::Count | Self::PerMillion => self.show(value),
+        }
+    }
+
+    /// What was found.
     fn show(self, value: f64) -> String {
         match self {
-            // The engine's own stages take a few microseconds.
-            Self::Micros if value < 99.95 && value.fract() != 0.0 => format!("{value:.1} µs"),
-            Self::Micros if value < 1e4 => format!("{} µs", fixed(value, 0)),
-            Self::Micros if value < 1e7 => format!("{:.1} ms", value / 1e3),
-            Self::Micros => format!("{:.1} s", value / 1e6),
+            Self::Micros => micros(value),
             Self::Count if value.fract() == 0.0 => fixed(value, 0),
             Self::Count => format!("{value:.2}"),
             Self::PerMillion => format!("{} per million", digits(value)),
@@ -357,9 +364,9 @@ mod tests {
         assert_eq!(judge("alarm p99 at most 500us"), told("at most 500 µs", "500 µs", true));
         assert_eq!(judge("alarm p99 at most 0.4ms"), told("at most 400 µs", "500 µs", false));
         assert_eq!(judge("alarm lost at most 0"), told("at most 0", "3", false));
-        assert_eq!(judge("engine cpu at most 10%"), told("at most 10.0 %", "10.0 %", true));
-        assert_eq!(judge("engine rss at most 40MB"), told("at most 40.0 MB", "40.0 MB", false));
-        assert_eq!(judge("engine rss growth at most 4MB"), told("at most 4.0 MB", "3.6 MB", true));
+        assert_eq!(judge("engine cpu at most 10%"), told("at most 10 %", "10.0 %", true));
+        assert_eq!(judge("engine rss at most 40MB"), told("at most 40 MB", "40.0 MB", false));
+        assert_eq!(judge("engine rss growth at most 4MB"), told("at most 4 MB", "3.6 MB", true));
         assert_eq!(judge("engine descriptors growth at most 0"), told("at most 0", "0", true));
     }
 
@@ -379,7 +386,7 @@ mod tests {
     fn what_the_engine_times_itself_is_held_where_it_is_greatest() {
         let held = told("at most 15 µs", "12.5 µs", true);
         assert_eq!(judge("engine response_to_write p50 at most 15us"), held);
-        assert_eq!(judge("engine response_to_write p99 at most 40us"), told("at most 40 µs", "48 µs", false));
+        assert_eq!(judge("engine response_to_write p99 at most 40us"), told("at most 40 µs", "48.0 µs", false));
         let nothing = told("at most 5 µs", "nothing measured", false);
         assert_eq!(judge("engine decode p50 at most 5us"), nothing);
     }
@@ -388,12 +395,12 @@ mod tests {
     fn deadlines_and_the_start_have_limits() {
         let held = told("at most 100 per million", "40.0 per million", true);
         assert_eq!(judge("alarm missed at most 100 per million"), held);
-        assert_eq!(judge("engine start at most 300ms"), told("at most 300.0 ms", "143.0 ms", true));
+        assert_eq!(judge("engine start at most 300ms"), told("at most 300 ms", "143 ms", true));
     }
 
     #[test]
     fn what_was_not_measured_is_not_held() {
-        assert_eq!(judge("quiet p50 at most 1s"), told("at most 1000.0 ms", "nothing measured", false));
+        assert_eq!(judge("quiet p50 at most 1s"), told("at most 1 s", "nothing measured", false));
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::units;
+
+/// A table of more rows is folded on a page: nobody reads it, but somebody looks something up in it.
+const LONG: usize = 60;
+
 /// A table with a heading.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -105,7 +110,10 @@ impl Table {
         if self.rows.is_empty() {
             return String::new();
         }
-        let mut html = format!("<div class=\"table\"><table>\n<tr><th>{}</th>", escaped(self.title));
+        let (title, rows) = (escaped(self.title), units::count(self.rows.len() as u64));
+        let folded = format!("<details><summary>{title} <small>{rows} rows</small></summary>\n");
+        let (before, behind) = if self.rows.len() > LONG { (folded.as_str(), "</details>") } else { ("", "") };
+        let mut html = format!("<div class=\"table\">{before}<table>\n<tr><th>{title}</th>");
         let class = |column: &Column| if column.right { " class=\"n\"" } else { "" };
         for column in &self.columns {
             html += &format!("<th{}>{}</th>", class(column), escaped(&column.name));
@@ -127,7 +135,7 @@ impl Table {
                 html += &format!("<tr class=\"note\"><td colspan=\"{wide}\">{}</td></tr>\n", escaped(&row.note));
             }
         }
-        html + "</table></div>\n"
+        html + &format!("</table>{behind}</div>\n")
     }
 }
 
@@ -144,4 +152,22 @@ pub(crate) fn escaped(text: &str) -> String {
         }
     }
     html
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_table_is_folded_on_a_page() {
+        let table = |rows| Table {
+            title: "Stages",
+            columns: vec![number("p50")],
+            rows: (0..rows).map(|row| Row::new(format!("plc{row}"), ["1".to_owned()])).collect(),
+        };
+        assert!(!table(LONG).html().contains("<details>"));
+        let html = table(1_200).html();
+        assert!(html.contains("<details><summary>Stages <small>1,200 rows</small></summary>"));
+        assert_eq!(html.matches("<tr>").count(), 1_201);
+    }
 }

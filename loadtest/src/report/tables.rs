@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::counters::Counters;
 use super::table::{Row, Table, number, words};
-use super::units::{TimeUnit, count, digits, fixed, megabytes, micros};
+use super::units::{TimeUnit, count, digits, fixed, megabytes, set, tenths};
 use crate::outcome::{Outcome, Second, StageTime};
 
 /// What was measured from without.
@@ -47,11 +47,11 @@ fn limits(outcome: &Outcome) -> Table {
 fn latencies(outcome: &Outcome) -> Table {
     let rows = outcome.latencies.iter().map(|(name, latency)| {
         let unit = TimeUnit::of(latency.p50);
-        let times = [latency.p50, latency.p90, latency.p99, latency.p999, latency.p9999, latency.max];
-        // Of 500 there is no 9,999th of 10,000: the greatest would be shown twice, as if it were known.
-        let known = [1, 1, 100, 1_000, 10_000, 1].map(|least| latency.count >= least);
-        let texts = times.into_iter().zip(known).map(|(t, known)| if known { unit.text(t) } else { "–".to_owned() });
-        Row::new(name, texts.chain([unit.name.to_owned(), count(latency.count)]))
+        let tails = [(100, latency.p99), (1_000, latency.p999), (10_000, latency.p9999), (1, latency.max)];
+        let [p99, p999, p9999, max] = tails;
+        let quantiles = [(1, latency.p50), (1, latency.p90), p99, p999, p9999, max];
+        let texts = known(latency.count, quantiles, |time| unit.text(time));
+        Row::new(name, texts.into_iter().chain([unit.name.to_owned(), count(latency.count)]))
     });
     Table {
         title: "Latency, from when it was due",
@@ -64,9 +64,15 @@ fn latencies(outcome: &Outcome) -> Table {
     }
 }
 
+/// Quantiles as texts, each with how many must be measured to know it: of 500 there is no 9,999th of 10,000, and the greatest would be
+/// shown twice, as if it were known.
+fn known<const N: usize>(count: u64, quantiles: [(u64, f64); N], text: impl Fn(f64) -> String) -> [String; N] {
+    quantiles.map(|(least, time)| if count >= least { text(time) } else { "–".to_owned() })
+}
+
 fn deadlines(outcome: &Outcome) -> Table {
     let rows = outcome.deadlines.iter().map(|(name, met)| {
-        Row::new(name, [micros(met.deadline), count(met.due), count(met.missed), digits(met.per_million)])
+        Row::new(name, [set(met.deadline), count(met.due), count(met.missed), digits(met.per_million)])
     });
     Table {
         title: "Deadline, from when it was due",
@@ -78,7 +84,7 @@ fn deadlines(outcome: &Outcome) -> Table {
 /// Where the time of a reading goes, one table for the whole way: sources in front, sinks behind.
 fn stages(outcome: &Outcome) -> Table {
     let rows = outcome.stages.iter().map(|stage| {
-        let times = [stage.p50, stage.p99, stage.p999, stage.max].map(digits);
+        let times = known(stage.count, [(1, stage.p50), (100, stage.p99), (1_000, stage.p999), (1, stage.max)], tenths);
         let name = format!("{} {}", stage.of, stage.stage);
         Row::new(name, times.into_iter().chain(["µs".to_owned(), count(stage.count)]))
     });
@@ -178,8 +184,8 @@ fn times(counters: &Counters) -> Table {
     let own = |of: &str| !StageTime::NAMES.contains(&of);
     let rows = measured.filter(|(_, of, time)| time.count > 0 && own(of)).map(|(object, of, time)| {
         let unit = TimeUnit::of(time.p50);
-        let text = |t| if unit.name == "µs" { digits(t) } else { unit.text(t) };
-        let texts = [time.p50, time.p99, time.p999, time.max].map(text);
+        let text = |t| if unit.name == "µs" { tenths(t) } else { unit.text(t) };
+        let texts = known(time.count, [(1, time.p50), (100, time.p99), (1_000, time.p999), (1, time.max)], text);
         Row::new(format!("{} {of}", object.name), texts.into_iter().chain([unit.name.to_owned(), count(time.count)]))
     });
     Table {

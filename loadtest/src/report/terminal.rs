@@ -85,13 +85,13 @@ mod tests {
               memory (RSS)   41.3  43.9        43.9  MB
               descriptors      23    23          24  open
 
-            Where the time goes in the engine    p50   p99  p99.9     max      measured
-              telemetry decode                  4.20  31.0   90.0     412  µs    61,203
-              telemetry queue                  0.700  1.30   12.0    86.0  µs    61,203
-              telemetry operators               1.10  2.80   31.0     167  µs    61,203
-              plc sink_queue                    1.60  8.90   42.0     611  µs     1,800
-              plc sink                           128   261  1,204  14,311  µs     1,800
-              plc sensor_to_sink                 143   304  1,250  14,402  µs     1,800
+            Where the time goes in the engine  p50   p99  p99.9     max      measured
+              telemetry decode                 4.2  31.0   90.0     412  µs    61,203
+              telemetry queue                  0.7   1.3   12.0    86.0  µs    61,203
+              telemetry operators              1.1   2.8   31.0     167  µs    61,203
+              plc sink_queue                   1.6   8.9   42.0     611  µs     1,800
+              plc sink                         128   261  1,204  14,311  µs     1,800
+              plc sensor_to_sink               143   304  1,250  14,402  µs     1,800
 
             Counted by the engine  kind           in      out  dropped  open  reconnects
               telemetry            source    660,000  659,999        1     0           0
@@ -103,7 +103,7 @@ mod tests {
 
             Timed by the engine       p50   p99  p99.9    max      measured
               plc response_to_write  11.2  48.5    204  1,311  µs     1,800
-              plc write_call         4.10  12.6   61.0    340  µs     1,800
+              plc write_call          4.1  12.6   61.0    340  µs     1,800
 
             60 s measured · 10,000 messages/s · seed 7 · first output 143 ms after its start · started 2026-11-21T18:40:02Z
             lineside 0.1.0 · AMD EPYC · 2 cores · 24 GiB · Linux 6.18.5 · real-time permitted

@@ -40,6 +40,18 @@ pub fn digits(number: f64) -> String {
     )
 }
 
+/// A round number with as many digits as it has: `64`, `2.5`.
+pub(crate) fn plain(number: f64) -> String {
+    let whole = |number: f64| (number - number.round()).abs() < 1e-9;
+    let decimals = (0..3).find(|decimals| whole(number * 10_f64.powi(*decimals))).unwrap_or(3);
+    fixed(number, decimals as usize)
+}
+
+/// A length of time in microseconds, told to a tenth: `0.7`, `31.0`, `412`.
+pub(crate) fn tenths(micros: f64) -> String {
+    fixed(micros, usize::from(micros < 99.95))
+}
+
 /// The unit in which the lengths of time of one row are told, so that they compare at a glance.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TimeUnit {
@@ -72,6 +84,15 @@ pub fn micros(micros: f64) -> String {
         m if m < 999.5 => format!("{} µs", digits(m)),
         m if m < 999_500.0 => format!("{} ms", digits(m / 1e3)),
         m => format!("{} s", digits(m / 1e6)),
+    }
+}
+
+/// One length of time as somebody has set it: `500 µs`, `2.5 ms`, `1 s`.
+pub fn set(micros: f64) -> String {
+    match micros {
+        m if m < 1e3 => format!("{} µs", plain(m)),
+        m if m < 1e6 => format!("{} ms", plain(m / 1e3)),
+        m => format!("{} s", plain(m / 1e6)),
     }
 }
 
@@ -124,6 +145,8 @@ mod tests {
             [0.0, 45.0, 120.0, 600.0, 5_400.0, 3_601.0].map(span),
             ["0 s", "45 s", "120 s", "10 min", "1 h 30 min", "1 h 1 s"]
         );
+        assert_eq!([15.0, 2_500.0, 300_000.0, 1e6].map(set), ["15 µs", "2.5 ms", "300 ms", "1 s"]);
+        assert_eq!([0.0, 0.7, 31.0, 99.96, 1_311.4].map(tenths), ["0.0", "0.7", "31.0", "100", "1,311"]);
         let row = TimeUnit::of(45_000.0);
         assert_eq!(
             (row.name, row.text(45_000.0), row.text(2_345_678.0)),

@@ -1,6 +1,6 @@
 //! Axes: where a value stands between the two ends, and which round values are written beside it.
 
-use crate::report::units::{digits, fixed};
+use crate::report::units::{digits, fixed, plain};
 
 /// An axis from one end to the other.
 #[derive(Debug)]
@@ -206,12 +206,6 @@ pub(super) fn scaled(number: f64) -> String {
         n if n >= 1e3 => format!("{} k", plain(n / 1e3)),
         n => plain(n),
     }
-}
-
-/// A round number with as many digits as it has.
-pub(super) fn plain(number: f64) -> String {
-    let decimals = (0..3).find(|d| is_whole(number * 10_f64.powi(*d))).unwrap_or(3);
-    fixed(number, decimals as usize)
 }
 
 /// A round length of time, in full: `20 µs`, `0.5 ms` never, `500 µs`.

@@ -107,7 +107,6 @@ impl Chart {
 
     /// The chart alone; where it stands and how large it is, where it is part of a picture.
     pub(super) fn svg(&self, place: &str) -> String {
-        let long = |text: &str| text.chars().count() as f64;
         let names = self.lines.iter().map(|line| long(&short(&line.name))).fold(0.0, f64::max);
         let area = Area { left: LEFT, right: WIDTH - (names * BOLD + 8.0).max(RIGHT) };
         let mut svg = format!(
@@ -115,7 +114,7 @@ impl Chart {
             escaped(&self.title)
         );
         self.draw_axes(&mut svg, &area);
-        self.draw_marks(&mut svg, &area);
+        let names = self.draw_marks(&mut svg, &area);
         for line in &self.lines {
             let (stretches, dots) = self.paths(line, &area);
             svg += &format!("<path class=\"line {}\" d=\"{stretches}\"/>\n", line.class);
@@ -123,6 +122,8 @@ impl Chart {
                 svg += &format!("<path class=\"line dot {}\" d=\"{dots}\"/>\n", line.class);
             }
         }
+        // Above the lines, which would otherwise run through what is written.
+        svg += &names;
         self.draw_names(&mut svg, &area);
         svg + "</svg>\n"
     }
@@ -138,7 +139,7 @@ impl Chart {
         *svg += &format!("<path class=\"axis\" d=\"M{:.1} {bottom:.1}H{:.1}\"/>\n", area.left, area.right);
         let mut written = f64::NEG_INFINITY;
         for tick in &self.x.ticks {
-            let (x, half) = (area.x(tick.at), tick.label.chars().count() as f64 * CHARACTER / 2.0);
+            let (x, half) = (area.x(tick.at), long(&tick.label) * CHARACTER / 2.0);
             *svg += &format!("<path class=\"axis\" d=\"M{x:.1} {bottom:.1}v4\"/>");
             // A label that would touch the one before it is left out; its tick stays.
             if x - half > written {
@@ -148,19 +149,20 @@ impl Chart {
         }
     }
 
-    /// Marks lie below lines; their names stand at the left, one that would touch another further right.
-    fn draw_marks(&self, svg: &mut String, area: &Area) {
-        let mut written: Vec<(f64, f64)> = Vec::new();
+    /// Draws marks, which lie below lines, and gives their names: they stand at the left, one that would touch another further right.
+    fn draw_marks(&self, svg: &mut String, area: &Area) -> String {
+        let (mut names, mut written) = (String::new(), Vec::<(f64, f64)>::new());
         for mark in &self.marks {
             let (path, name) = match mark.at {
                 At::Height(value) => {
                     let y = Area::y(self.y.place(value));
-                    let near = |written: &(f64, f64)| (written.1 - y).abs() < NAME_HEIGHT;
-                    let x = written.iter().filter(|one| near(one)).map(|one| one.0).fold(area.left + 5.0, f64::max);
-                    written.push((x + (mark.name.chars().count() as f64 + 1.0) * BOLD, y));
                     // Above the line, or below it where there is no room.
-                    let above = y - 4.0 > TOP + NAME_HEIGHT / 2.0;
-                    (format!("M{:.1} {y:.1}H{:.1}", area.left, area.right), (x, if above { y - 4.0 } else { y + 13.0 }))
+                    let below = y - 4.0 <= TOP + NAME_HEIGHT / 2.0;
+                    let baseline = if below { y + 13.0 } else { y - 4.0 };
+                    let near = |written: &(f64, f64)| (written.1 - baseline).abs() < NAME_HEIGHT;
+                    let x = written.iter().filter(|one| near(one)).map(|one| one.0).fold(area.left + 5.0, f64::max);
+                    written.push((x + (long(&mark.name) + 1.0) * CHARACTER, baseline));
+                    (format!("M{:.1} {y:.1}H{:.1}", area.left, area.right), (x, baseline))
                 }
                 At::Place(value) => {
                     let x = area.x(self.x.place(value));
@@ -176,8 +178,9 @@ impl Chart {
             let (x, y) = name;
             *svg += &format!("<path class=\"mark {}\" d=\"{path}\"/>\n", mark.class);
             let name = escaped(&mark.name);
-            *svg += &format!("<text class=\"name {}\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>\n", mark.class);
+            names += &format!("<text class=\"name {}\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>\n", mark.class);
         }
+        names
     }
 
     /// A line as its stretches, and the points that stand alone: lines of no length, which round ends show as dots.
@@ -199,6 +202,19 @@ impl Chart {
         (stretches, dots)
     }
 
+    /// Whether a line comes into the room of a name that is written from here to there, at this height.
+    fn passes(&self, line: &Line, area: &Area, (from, to): (f64, f64), height: f64) -> bool {
+        let place = |(x, y): (f64, f64)| (area.x(self.x.place(x)), Area::y(self.y.place(y)));
+        line.points.windows(2).any(|pair| {
+            let &[Some(a), Some(b)] = pair else { return false };
+            let (a, b) = (place(a), place(b));
+            let at = |x: f64| a.1 + (b.1 - a.1) * ((x - a.0) / (b.0 - a.0).max(1e-9)).clamp(0.0, 1.0);
+            let (one, other) = (at(from), at(to));
+            let half = NAME_HEIGHT / 2.0;
+            a.0 <= to && b.0 >= from && one.min(other) < height + half && one.max(other) > height - half
+        })
+    }
+
     /// Writes the names: at the right, each at the height of its line's end or as near as the others let it; that of a line which
     /// ends long before, at its end.
     fn draw_names(&self, svg: &mut String, area: &Area) {
@@ -210,7 +226,15 @@ impl Chart {
         for line in &self.lines {
             let Some((x, y)) = line.points.iter().rev().flatten().next() else { continue };
             let (x, y) = (area.x(self.x.place(*x)), Area::y(self.y.place(*y)));
-            if x + RIGHT < area.right { write(line, x, y) } else { at_right.push((y, line)) }
+            if x + RIGHT < area.right {
+                // Beside its end, or below or above it where another line goes on there.
+                let to = x + 6.0 + long(&short(&line.name)) * BOLD;
+                let others = || self.lines.iter().filter(|other| !std::ptr::eq(*other, line));
+                let free = |moved: &f64| !others().any(|other| self.passes(other, area, (x + 6.0, to), y + moved));
+                write(line, x, y + [0.0, NAME_HEIGHT, -NAME_HEIGHT].into_iter().find(free).unwrap_or(0.0));
+            } else {
+                at_right.push((y, line));
+            }
         }
         // Equal heights keep the order in which the lines were given, the upper first.
         at_right.sort_by(|(a, _), (b, _)| a.total_cmp(b));
@@ -251,6 +275,10 @@ fn apart(wanted: &[f64]) -> Vec<f64> {
     heights
 }
 
+fn long(text: &str) -> f64 {
+    text.chars().count() as f64
+}
+
 fn short(name: &str) -> String {
     match name.char_indices().nth(NAME_LENGTH) {
         Some((end, _)) => format!("{}…", &name[..end]),
@@ -288,5 +316,52 @@ mod tests {
         assert!(path("line dot s0").ends_with("h0"), "{svg}");
         assert!(svg.contains(">a &lt;b&gt;</text>"), "{svg}");
         assert_eq!(path("mark limit"), format!("M{LEFT:.1} {TOP:.1}H{:.1}", WIDTH - RIGHT));
+    }
+
+    /// A chart of these lines, each with its name and points, and these limits.
+    fn chart(lines: &[(&str, &[(f64, f64)])], limits: &[(&str, f64)]) -> Chart {
+        let line = |(name, points): &(&str, &[(f64, f64)])| Line {
+            name: (*name).to_owned(),
+            class: "s0".to_owned(),
+            points: points.iter().map(|point| Some(*point)).collect(),
+        };
+        let mark = |(name, bound): &(&str, f64)| Mark {
+            name: (*name).to_owned(),
+            class: "limit".to_owned(),
+            at: At::Height(*bound),
+        };
+        Chart {
+            title: "t".to_owned(),
+            note: String::new(),
+            x: Axis::seconds(10.0),
+            y: Axis::amounts(100.0, ""),
+            lines: lines.iter().map(line).collect(),
+            marks: limits.iter().map(mark).collect(),
+        }
+    }
+
+    /// Where a text stands.
+    fn place(svg: &str, text: &str) -> (f64, f64) {
+        let before = svg.split(&format!(">{text}</text>")).next().unwrap();
+        let attribute = |name: &str| {
+            before.rsplit(&format!(" {name}=\"")).next().unwrap().split('"').next().unwrap().parse().unwrap()
+        };
+        (attribute("x"), attribute("y"))
+    }
+
+    #[test]
+    fn the_name_of_a_line_that_ends_early_is_not_written_over_another() {
+        let level = [(0.0, 50.0), (10.0, 50.0)];
+        let alone = place(&chart(&[("early", &level[..1])], &[]).svg(""), "early");
+        let beside = place(&chart(&[("early", &[(0.0, 50.0), (4.0, 50.0)]), ("long", &level)], &[]).svg(""), "early");
+        assert_eq!(beside.1, alone.1 + NAME_HEIGHT);
+    }
+
+    #[test]
+    fn the_names_of_limits_do_not_touch_and_lie_above_the_lines() {
+        let svg = chart(&[("line", &[(0.0, 90.0), (10.0, 90.0)])], &[("upper", 100.0), ("lower", 90.0)]).svg("");
+        let (upper, lower) = (place(&svg, "upper"), place(&svg, "lower"));
+        assert!((upper.1 - lower.1).abs() >= NAME_HEIGHT || lower.0 > upper.0 + 5.0 * CHARACTER, "{upper:?} {lower:?}");
+        assert!(svg.find("class=\"line s0\"") < svg.find(">upper<"));
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::axis::Axis;
 use super::chart::{At, Chart, Line, Mark, Shape};
-use crate::outcome::{Outcome, Second};
-use crate::report::units::{micros, span};
+use crate::outcome::{Latency, Outcome, Second};
+use crate::report::units::{set, span};
 
 /// Points of a line at most: there are hardly more in the width of a chart. Seconds beyond it share a point.
 const POINTS: usize = 360;
@@ -17,6 +17,8 @@ const ONE_AXIS: f64 = 5.0;
 const FAR: f64 = 4.0;
 /// What an outcome has of the engine, by the words of its limits.
 const ENGINE: &str = "engine";
+/// A distribution is drawn from above this part of all.
+const LEAST_FEW: f64 = 0.1;
 /// Quantiles of which there may be limits.
 const QUANTILES: [(&str, f64); 6] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1.0)];
@@ -75,7 +77,7 @@ fn latencies(time: &Time<'_>, outcome: &Outcome) -> Vec<Chart> {
             ],
             marks: (drawn(name).into_iter())
                 .map(|(word, bound)| Mark {
-                    name: format!("{word} at most {}", micros(bound)),
+                    name: format!("{word} at most {}", set(bound)),
                     class: "limit".to_owned(),
                     at: At::Height(bound),
                 })
@@ -99,13 +101,12 @@ fn distribution(outcome: &Outcome) -> Option<Chart> {
     });
     let marks: Vec<_> = marks.collect();
     let bounds = marks.iter().filter_map(|mark| if let At::Point(_, _, bound) = mark.at { Some(bound) } else { None });
-    let measured_delays = measured.iter().flat_map(|(_, latency)| latency.quantiles.iter().map(|(_, delay)| *delay));
+    let measured_delays = measured.iter().flat_map(|(_, latency)| drawn(latency)).map(|(_, delay)| delay);
     let delays: Vec<f64> = measured_delays.chain(bounds).collect();
-    let lines = measured.iter().enumerate().map(|(at, (name, latency))| {
-        // Of n, the greatest is what all but one of n are below: there a line ends.
-        let end = 1.0 - 1.0 / latency.count as f64;
-        let points = latency.quantiles.iter().map(|(fraction, delay)| Some((fraction.min(end), *delay)));
-        Line { name: (*name).clone(), class: colour(at), points: points.collect() }
+    let lines = measured.iter().enumerate().map(|(at, (name, latency))| Line {
+        name: (*name).clone(),
+        class: colour(at),
+        points: drawn(latency).into_iter().map(Some).collect(),
     });
     Some(Chart {
         title: "Distribution of latency".to_owned(),
@@ -120,6 +121,16 @@ fn distribution(outcome: &Outcome) -> Option<Chart> {
     })
 }
 
+/// The points of a distribution that are drawn. Of n, the greatest is what all but one of n are below: there a line ends. The least few
+/// are left out: a single lucky one far below all others would take most of the height.
+fn drawn(latency: &Latency) -> Vec<(f64, f64)> {
+    let end = 1.0 - 1.0 / latency.count as f64;
+    let within = latency.quantiles.iter().copied().filter(|(fraction, _)| *fraction > LEAST_FEW && *fraction < end);
+    let greatest = latency.quantiles.iter().map(|(_, delay)| *delay).reduce(f64::max);
+    within.chain(greatest.map(|delay| (end, delay))).collect()
+}
+
+/// What was sent and what arrived; nothing of a case in which the engine asks for all.
 fn throughput(time: &Time<'_>) -> Vec<Chart> {
     let line = |name: &str, class: &str, of: fn(&Second) -> u64| Line {
         name: name.to_owned(),
@@ -138,13 +149,14 @@ fn throughput(time: &Time<'_>) -> Vec<Chart> {
     };
     let sent_line = line("sent", "sent", |second| second.sent);
     let arrived_line = line("arrived", "arrived", |second| second.arrived);
-    if sent.max(arrived) <= ONE_AXIS * sent.min(arrived) {
+    if sent.min(arrived) > 0.0 && sent.max(arrived) <= ONE_AXIS * sent.min(arrived) {
         vec![chart("Messages a second", sent.max(arrived), vec![sent_line, arrived_line])]
     } else {
-        vec![
-            chart("Messages sent a second", sent, vec![sent_line]),
-            chart("Results arrived a second", arrived, vec![arrived_line]),
-        ]
+        let apart = [
+            (sent, chart("Messages sent a second", sent, vec![sent_line])),
+            (arrived, chart("Results arrived a second", arrived, vec![arrived_line])),
+        ];
+        apart.into_iter().filter(|(most, _)| *most > 0.0).map(|(_, chart)| chart).collect()
     }
 }
 
@@ -250,4 +262,27 @@ fn middle(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[(sorted.len() - 1) / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distribution_is_drawn_without_its_least_and_ends_with_its_greatest() {
+        let quantiles = vec![(0.001, 0.1), (0.25, 140.0), (0.5, 200.0), (0.995, 900.0), (1.0, 950.0)];
+        let latency = Latency { count: 100, quantiles, ..Latency::default() };
+        assert_eq!(drawn(&latency), [(0.25, 140.0), (0.5, 200.0), (0.99, 950.0)]);
+    }
+
+    #[test]
+    fn what_nothing_was_sent_of_has_no_chart() {
+        let seconds = |sent, arrived| vec![Second { sent, arrived, ..Second::default() }; 3];
+        let titles =
+            |seconds: &[Second]| throughput(&Time::of(seconds)).into_iter().map(|c| c.title).collect::<Vec<_>>();
+        assert_eq!(titles(&seconds(100, 90)), ["Messages a second"]);
+        assert_eq!(titles(&seconds(100, 1)), ["Messages sent a second", "Results arrived a second"]);
+        assert_eq!(titles(&seconds(0, 3)), ["Results arrived a second"]);
+        assert_eq!(titles(&seconds(0, 0)), [""; 0]);
+    }
 }

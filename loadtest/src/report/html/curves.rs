@@ -3,12 +3,13 @@
 //! The picture has its colours in it, light or dark as its reader's machine is, and paints its own ground: a page on a code host
 //! may be light where the machine is dark.
 
-use super::axis::{Axis, plain, scaled};
+use super::axis::{Axis, scaled};
 use super::chart::{At, Chart, HEIGHT, Line, Mark, Shape, WIDTH};
 use super::colour;
 use super::page::{Page, STYLE};
 use crate::report::table::escaped;
 use crate::report::terminal;
+use crate::report::units::plain;
 use crate::sweep::{Each, Measured, Point, Quantiles, Sweep};
 
 /// The picture: two charts beside each other, with room around them, and a heading of two lines.

@@ -89,7 +89,7 @@ pub(super) mod tests {
         let page = html(&sample::outcome());
         assert_eq!(page.matches("class=\"mark limit\"").count(), 2);
         assert_eq!(page.matches("class=\"bar ").count(), 2);
-        assert!(page.contains(">p99 at most 50.0 ms</text>"));
+        assert!(page.contains(">p99 at most 50 ms</text>"));
         let mut outcome = sample::outcome();
         outcome.limits[1].name = "engine rss".to_owned();
         outcome.limits[1].bound = Some(1e9);

@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::chart::{At, Chart, Line, Mark, Shape};
 use super::page::Page;
 use crate::report::terminal;
-use crate::report::units::{digits, micros};
+use crate::report::units::{digits, micros, set};
 use crate::search::{Sought, Trial, Verdict};
 
 const METHOD: &str = "Each rate is run until one verdict has come twice. Rates are doubled until one does not hold, then the gap is halved \
@@ -17,7 +17,7 @@ pub fn search_html(sought: &Sought) -> String {
         charts += &p99(sought, name).html();
     }
     charts += &cpu(sought).html();
-    let asked = sought.p99_max.map(|most| format!("every p99 at most {}", micros(most)));
+    let asked = sought.p99_max.map(|most| format!("every p99 at most {}", set(most)));
     Page {
         title: &sought.case,
         held: Some(sought.search.highest().is_some()),

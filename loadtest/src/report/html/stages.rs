@@ -6,7 +6,7 @@
 
 use super::super::counters::{Counters, Object, Time};
 use super::super::table::escaped;
-use super::super::units::{count, digits, fixed};
+use super::super::units::{count, digits, tenths};
 
 /// The size in which it is drawn; the page scales it.
 const WIDTH: f64 = 1040.0;
@@ -27,6 +27,8 @@ const CHARACTER: f64 = 7.2;
 const NAME_LENGTH: usize = 21;
 /// So many sources, so many sinks and so many responses are drawn; the table has all.
 const MOST: usize = 8;
+/// How many must be measured for there to be a p99.
+const FEWEST: u64 = 100;
 
 /// Stages of a source and of a sink in the order of the way, and the class of each that gives its colour.
 const SOURCE: [(&str, &str); 4] = [("decode", "s0"), ("queue", "s4"), ("operators", "s2"), ("closing", "s3")];
@@ -43,9 +45,12 @@ const CALL: (&str, &str) = ("write_call", "call");
 type Quantile = fn(&Time) -> f64;
 const QUANTILES: [(&str, Quantile); 2] = [("p50", |time| time.p50), ("p99", |time| time.p99)];
 
+/// How to read it; the last three where there is such a thing in it.
 const METHOD: &str = "Quantiles of stages do not add up exactly to the quantile of the whole: a batch that is slow at one stage need not be \
-    slow at the next. Stages are counted by batches, sensor_to_sink by rows; it has the stages of the source in it. What a window puts out is \
-    in closing. response_to_write is from the response decoded to the request handed to the socket, and write_call is the last part of it.";
+    slow at the next. Stages are counted by batches, sensor_to_sink by rows; it has the stages of the source in it.";
+const CLOSING: &str = " What a window puts out is in closing.";
+const SHARE: &str = " response_to_write is from the response decoded to the request handed to the socket; write_call is the last part of it.";
+const FEW: &str = " Of what was counted fewer than 100 times, p99 is the greatest.";
 
 /// The bars of what an engine has told, or nothing if it told no stages.
 pub(super) fn figure(counters: &Counters) -> String {
@@ -70,7 +75,12 @@ pub(super) fn figure(counters: &Counters) -> String {
     for (at, group) in groups.iter().enumerate() {
         group.draw(&mut svg, TOP + at as f64 * (2.0 * ROW + GAP));
     }
-    svg + &format!("</svg>\n<p>{METHOD}</p></figure>\n")
+    let drawn = |name| groups.iter().flat_map(|group| &group.bars[0].parts).any(|part| part.0 == name);
+    let shares = groups.iter().any(|group| group.what == RESPONSE);
+    let few = groups.iter().any(|group| group.few);
+    let told = [(CLOSING, drawn("closing")), (SHARE, shares), (FEW, few)];
+    let told: String = told.into_iter().filter(|(_, is_so)| *is_so).map(|(text, _)| text).collect();
+    svg + &format!("</svg>\n<p>{METHOD}{told}</p></figure>\n")
 }
 
 /// The bars of one object: what they are made of, at each quantile.
@@ -79,6 +89,8 @@ struct Group {
     name: String,
     /// What it is, such as `source`.
     what: &'static str,
+    /// Whether any of it was measured so seldom that nobody knows its p99.
+    few: bool,
     bars: [Bar; 2],
 }
 
@@ -120,7 +132,8 @@ fn stages(object: &Object, what: &'static str, stages: &[(&'static str, &'static
         whole: time(WHOLE).map(of),
     };
     let bars = QUANTILES.map(bar);
-    (!bars[0].parts.is_empty()).then(|| Group { name: object.name.clone(), what, bars })
+    let few = stages.iter().filter_map(|(name, _)| time(name)).any(|time| time.count < FEWEST);
+    (!bars[0].parts.is_empty()).then(|| Group { name: object.name.clone(), what, few, bars })
 }
 
 /// The engine's own share of a control loop; of an engine that does not time the call, in one piece.
@@ -139,7 +152,8 @@ fn response(object: &Object) -> Option<Group> {
         };
         Bar { parts, whole: None }
     };
-    Some(Group { name: object.name.clone(), what: RESPONSE, bars: QUANTILES.map(bar) })
+    let few = whole.count < FEWEST;
+    Some(Group { name: object.name.clone(), what: RESPONSE, few, bars: QUANTILES.map(bar) })
 }
 
 /// What the colours are, of all that is drawn.
@@ -211,11 +225,7 @@ impl Bar {
     /// Its numbers in one unit: each part, what they come to, and of what they are a part.
     fn text(&self) -> String {
         let (unit, micros) = if self.end() < 10_000.0 { ("µs", 1.0) } else { ("ms", 1e3) };
-        let number = |value: f64| match value / micros {
-            // Times are told to a tenth of a microsecond.
-            n if micros == 1.0 && n < 99.95 => fixed(n, 1),
-            n => digits(n),
-        };
+        let number = |value: f64| if micros == 1.0 { tenths(value) } else { digits(value / micros) };
         let part =
             |(_, class, micros): &(_, &str, f64)| format!("<tspan class=\"part {class}\">{}</tspan>", number(*micros));
         let parts = self.parts.iter().map(part).collect::<Vec<_>>().join(" + ");
