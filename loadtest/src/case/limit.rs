@@ -14,18 +14,15 @@
 //!
 //! A limit that does not hold on a busy machine is told as not held.
 
-use lineside_model::options::did_you_mean;
-use lineside_model::{Error, Result, Span};
+use lineside_model::{Error, Result};
 
-use crate::outcome::{Account, Latency, Limit, Outcome, Second};
-use crate::report::units::{digits, fixed, micros, plain, set};
+use super::quantity::{Quantity, What};
+use super::unit::Unit;
+use crate::outcome::{Limit, Outcome};
 
 /// Between what is looked at and its bound.
 const AT_MOST: &str = " at most ";
 const TIMES: &str = " times ";
-/// The name of what is not a watch.
-const ENGINE: &str = "engine";
-
 /// One limit of a case.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
@@ -33,81 +30,11 @@ pub struct Rule {
     bound: Bound,
 }
 
-/// Something that a run finds out.
-#[derive(Clone, Debug, PartialEq)]
-struct Quantity {
-    subject: String,
-    what: What,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    P50,
-    P90,
-    P99,
-    P999,
-    P9999,
-    Max,
-    Lost,
-    Dropped,
-    Duplicates,
-    Reordered,
-    Missed,
-    Start,
-    Recovery,
-    Cpu,
-    Rss,
-    RssGrowth,
-    Descriptors,
-    DescriptorsGrowth,
-}
-
 #[derive(Clone, Debug, PartialEq)]
 enum Bound {
     /// In the unit of the quantity.
     Value(f64),
     Times(f64, Quantity),
-}
-
-/// What a number is a number of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    Micros,
-    Count,
-    Percent,
-    Bytes,
-    PerMillion,
-}
-
-const WORDS: [(&str, What, Unit); 18] = [
-    ("p50", What::P50, Unit::Micros),
-    ("p90", What::P90, Unit::Micros),
-    ("p99", What::P99, Unit::Micros),
-    ("p99.9", What::P999, Unit::Micros),
-    ("p99.99", What::P9999, Unit::Micros),
-    ("max", What::Max, Unit::Micros),
-    ("lost", What::Lost, Unit::Count),
-    ("dropped", What::Dropped, Unit::Count),
-    ("duplicates", What::Duplicates, Unit::Count),
-    ("reordered", What::Reordered, Unit::Count),
-    ("missed", What::Missed, Unit::PerMillion),
-    ("start", What::Start, Unit::Micros),
-    ("recovery", What::Recovery, Unit::Micros),
-    ("cpu", What::Cpu, Unit::Percent),
-    ("rss growth", What::RssGrowth, Unit::Bytes),
-    ("descriptors growth", What::DescriptorsGrowth, Unit::Count),
-    ("rss", What::Rss, Unit::Bytes),
-    ("descriptors", What::Descriptors, Unit::Count),
-];
-
-impl What {
-    fn word(self) -> &'static str {
-        WORDS.iter().find(|(_, what, _)| *what == self).map_or("", |(word, ..)| word)
-    }
-
-    fn unit(self) -> Unit {
-        WORDS.iter().find(|(_, what, _)| *what == self).map_or(Unit::Count, |(.., unit)| *unit)
-    }
 }
 
 impl Rule {
@@ -122,13 +49,13 @@ impl Rule {
         })?;
         let of_the_limit = |error: Error| error.of(format_args!("limit \"{text}\""));
         let looked_at = Quantity::parse(looked_at, known).map_err(of_the_limit)?;
-        let unit = looked_at.what.unit();
+        let unit = looked_at.unit();
         let bound = match bound.split_once(TIMES) {
             None => Bound::Value(unit.parse(bound.trim()).map_err(of_the_limit)?),
             Some((factor, other)) => {
                 let factor = Unit::Count.parse(factor.trim()).map_err(of_the_limit)?;
                 let other = Quantity::parse(other, known).map_err(of_the_limit)?;
-                if other.what.unit() != unit {
+                if other.unit() != unit {
                     let message = format!("limit \"{text}\" compares things of different units");
                     return Err(Error::user(message));
                 }
@@ -147,7 +74,7 @@ impl Rule {
 
     /// Whether a run held it.
     pub fn judge(&self, outcome: &Outcome) -> Limit {
-        let unit = self.looked_at.what.unit();
+        let unit = self.looked_at.unit();
         let found = self.looked_at.found(outcome);
         let (bound, wanted) = match &self.bound {
             Bound::Value(value) => (Some(*value), format!("at most {}", unit.show_bound(*value))),
@@ -167,162 +94,12 @@ impl Rule {
     }
 }
 
-impl Quantity {
-    fn parse(text: &str, known: &[String]) -> Result<Self> {
-        let text = text.trim();
-        let found = WORDS.iter().find_map(|(word, what, _)| Some((text.strip_suffix(word)?.strip_suffix(' ')?, *what)));
-        let Some((subject, what)) = found else {
-            let last = text.rsplit(' ').next().unwrap_or(text);
-            return Err(Error::user(format!("\"{last}\" is nothing that is measured"))
-                .hint(did_you_mean(last, WORDS.iter().map(|(word, ..)| *word))));
-        };
-        let timed = matches!(what, What::P50 | What::P99 | What::P999 | What::Max);
-        if timed && stage_of(subject).is_some() {
-            return Ok(Self { subject: subject.to_owned(), what });
-        }
-        let of_the_engine = matches!(
-            what,
-            What::Cpu | What::Rss | What::RssGrowth | What::Descriptors | What::DescriptorsGrowth | What::Start
-        );
-        if of_the_engine != (subject == ENGINE) {
-            let whose = if of_the_engine { "of the engine only" } else { "of a watch, not of the engine" };
-            return Err(Error::user(format!("\"{}\" is {whose}", what.word())));
-        }
-        if !of_the_engine && !known.iter().any(|name| name == subject) {
-            return Err(Error::user(format!("nothing of the name \"{subject}\" is watched"))
-                .hint(did_you_mean(subject, known.iter().map(String::as_str))));
-        }
-        Ok(Self { subject: subject.to_owned(), what })
-    }
-
-    fn name(&self) -> String {
-        format!("{} {}", self.subject, self.what.word())
-    }
-
-    fn found(&self, outcome: &Outcome) -> Option<f64> {
-        if let Some(stage) = stage_of(&self.subject) {
-            return timed_by_the_engine(outcome, stage, self.what);
-        }
-        let latency = |of: fn(&Latency) -> f64| {
-            let latency = outcome.latencies.get(&self.subject).filter(|latency| latency.count > 0);
-            latency.map(of)
-        };
-        let account = |of: fn(&Account) -> u64| outcome.ledgers.get(&self.subject).map(|books| of(books) as f64);
-        let seconds = &outcome.timeline;
-        match self.what {
-            What::P50 => latency(|latency| latency.p50),
-            What::P90 => latency(|latency| latency.p90),
-            What::P99 => latency(|latency| latency.p99),
-            What::P999 => latency(|latency| latency.p999),
-            What::P9999 => latency(|latency| latency.p9999),
-            What::Max => latency(|latency| latency.max),
-            What::Lost => account(|books| books.lost),
-            What::Dropped => account(|books| books.dropped.values().sum()),
-            What::Duplicates => account(|books| books.duplicates),
-            What::Reordered => account(|books| books.reordered),
-            What::Missed => outcome.deadlines.get(&self.subject).filter(|met| met.due > 0).map(|met| met.per_million),
-            What::Start => outcome.first_output,
-            What::Recovery => outcome.recoveries.get(&self.subject).copied(),
-            What::Cpu if seconds.is_empty() => None,
-            What::Cpu => Some(seconds.iter().map(|second| second.cpu_percent).sum::<f64>() / seconds.len() as f64),
-            What::Rss => seconds.iter().map(|second| second.rss_bytes as f64).reduce(f64::max),
-            What::Descriptors => seconds.iter().map(|second| second.descriptors as f64).reduce(f64::max),
-            What::RssGrowth => growth_in_an_hour(seconds, |second| second.rss_bytes as f64),
-            What::DescriptorsGrowth => growth_in_an_hour(seconds, |second| second.descriptors as f64),
-        }
-    }
-}
-
-/// What the engine times itself, of a subject such as `engine response_to_write`.
-fn stage_of(subject: &str) -> Option<&str> {
-    subject.strip_prefix(ENGINE)?.strip_prefix(' ').map(str::trim).filter(|stage| !stage.is_empty())
-}
-
-/// Where several sources or sinks tell of it, the greatest.
-fn timed_by_the_engine(outcome: &Outcome, stage: &str, what: What) -> Option<f64> {
-    let word = match what {
-        What::P50 => "p50",
-        What::P99 => "p99",
-        What::P999 => "p999",
-        What::Max => "max",
-        _ => return None,
-    };
-    let objects = outcome.engine["objects"].as_array().into_iter().flatten();
-    let times = objects.map(|object| &object["times"][stage]);
-    let times = times.filter(|times| times["count"].as_u64().is_some_and(|count| count > 0));
-    times.filter_map(|times| times[word].as_f64()).reduce(f64::max)
-}
-
-/// How much something grows in an hour, by the straight line that fits all seconds best.
-fn growth_in_an_hour(seconds: &[Second], of: impl Fn(&Second) -> f64) -> Option<f64> {
-    if seconds.len() < 2 {
-        return None;
-    }
-    let count = seconds.len() as f64;
-    let (mid, mean) = ((count - 1.0) / 2.0, seconds.iter().map(&of).sum::<f64>() / count);
-    let (mut with_time, mut of_time) = (0.0, 0.0);
-    for (at, second) in seconds.iter().enumerate() {
-        let from_mid = at as f64 - mid;
-        with_time += from_mid * (of(second) - mean);
-        of_time += from_mid * from_mid;
-    }
-    Some(with_time / of_time * 3_600.0)
-}
-
-impl Unit {
-    fn parse(self, text: &str) -> Result<f64> {
-        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-        let wrong = |what: &str| Error::user(format!("expected {what}, found \"{text}\""));
-        match self {
-            Self::Micros => {
-                let span = text.parse::<Span>().map_err(|expected| Error::user(format!("expected {expected}")))?;
-                Ok(span.micros() as f64)
-            }
-            Self::Count => number(text).ok_or_else(|| wrong("a number such as 0")),
-            Self::PerMillion => {
-                let number = text.strip_suffix("per million").and_then(number);
-                number.ok_or_else(|| wrong("a share such as \"100 per million\""))
-            }
-            Self::Percent => text.strip_suffix('%').and_then(number).ok_or_else(|| wrong("a share such as 50%")),
-            Self::Bytes => {
-                let (digits, factor) = [("kB", 1e3), ("MB", 1e6), ("GB", 1e9)]
-                    .iter()
-                    .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
-                    .ok_or_else(|| wrong("a size such as 64MB"))?;
-                number(digits).map(|number| number * factor).ok_or_else(|| wrong("a size such as 64MB"))
-            }
-        }
-    }
-
-    /// What a case asks for, with the digits that it has.
-    fn show_bound(self, value: f64) -> String {
-        match self {
-            Self::Micros => set(value),
-            Self::Percent => format!("{} %", plain(value)),
-            Self::Bytes => format!("{} MB", plain(value / 1e6)),
-            Self::Count | Self::PerMillion => self.show(value),
-        }
-    }
-
-    /// What was found.
-    fn show(self, value: f64) -> String {
-        match self {
-            Self::Micros => micros(value),
-            Self::Count if value.fract() == 0.0 => fixed(value, 0),
-            Self::Count => format!("{value:.2}"),
-            Self::PerMillion => format!("{} per million", digits(value)),
-            Self::Percent => format!("{value:.1} %"),
-            Self::Bytes => format!("{:.1} MB", value / 1e6),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::outcome::Deadline;
+    use crate::outcome::{Account, Deadline, Latency, Second};
 
     fn outcome() -> Outcome {
         let latency = |p50, p99| Latency { count: 100, p50, p99, ..Latency::default() };

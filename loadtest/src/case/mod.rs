@@ -36,8 +36,10 @@ mod hall;
 mod limit;
 mod ovens;
 mod parameters;
+mod quantity;
 mod relay;
 mod template;
+mod unit;
 mod watch;
 mod written;
 

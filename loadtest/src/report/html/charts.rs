@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::axis::Axis;
-use super::chart::{At, Chart, Line, Mark, Shape};
+use super::chart::{Chart, Line};
+use super::mark::{At, Mark, Shape};
 use crate::outcome::{Latency, Outcome, Second};
 use crate::report::units::{set, span};
 

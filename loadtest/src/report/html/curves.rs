@@ -4,8 +4,9 @@
 //! may be light where the machine is dark.
 
 use super::axis::{Axis, scaled};
-use super::chart::{At, Chart, HEIGHT, Line, Mark, Shape, WIDTH};
+use super::chart::{Chart, HEIGHT, Line, WIDTH};
 use super::colour;
+use super::mark::{At, Mark, Shape};
 use super::page::{Page, STYLE};
 use crate::report::table::escaped;
 use crate::report::terminal;

@@ -2,9 +2,11 @@
 //! without a script and without any other file.
 
 mod axis;
+mod bars;
 mod chart;
 mod charts;
 mod curves;
+mod mark;
 mod page;
 mod ratios;
 mod search;

@@ -1,7 +1,8 @@
 //! A search for the highest rate as a page: each rate that was tried against what came of it, with the limits and the answer as lines.
 
 use super::axis::Axis;
-use super::chart::{At, Chart, Line, Mark, Shape};
+use super::chart::{Chart, Line};
+use super::mark::{At, Mark, Shape};
 use super::page::Page;
 use crate::report::terminal;
 use crate::report::units::{digits, micros, set};

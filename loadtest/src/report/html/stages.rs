@@ -4,27 +4,10 @@
 //! A window is written in milliseconds, a message decoded in microseconds: on one scale most bars would be too short to be seen. So each
 //! has a scale of its own, which shows what takes the time, and its numbers stand beside it.
 
-use super::super::counters::{Counters, Object, Time};
-use super::super::table::escaped;
-use super::super::units::{count, digits, tenths};
+use super::bars::{self, Bar, Group};
+use crate::report::counters::{Counters, Object, Time};
+use crate::report::units::count;
 
-/// The size in which it is drawn; the page scales it.
-const WIDTH: f64 = 1040.0;
-/// Room for names at the left, for the quantile behind them, and for numbers at the right.
-const NAMES: f64 = 170.0;
-const LEFT: f64 = 206.0;
-const RIGHT: f64 = 270.0;
-/// The legend, and the labels of the axis below it.
-const LEGEND: f64 = 14.0;
-const TOP: f64 = 50.0;
-const ROW: f64 = 19.0;
-const BAR: f64 = 13.0;
-/// Between two objects.
-const GAP: f64 = 9.0;
-/// What a character takes, about the most of all fonts it may be shown in.
-const CHARACTER: f64 = 7.2;
-/// Names are cut behind so many characters; the table has them in full.
-const NAME_LENGTH: usize = 21;
 /// So many sources, so many sinks and so many responses are drawn; the table has all.
 const MOST: usize = 8;
 /// How many must be measured for there to be a p99.
@@ -45,6 +28,7 @@ const CALL: (&str, &str) = ("write_call", "call");
 type Quantile = fn(&Time) -> f64;
 const QUANTILES: [(&str, Quantile); 2] = [("p50", |time| time.p50), ("p99", |time| time.p99)];
 
+const TITLE: &str = "Where the time goes in the engine";
 /// How to read it; the last three where there is such a thing in it.
 const METHOD: &str = "Quantiles of stages do not add up exactly to the quantile of the whole: a batch that is slow at one stage need not be \
     slow at the next. Stages are counted by batches, sensor_to_sink by rows; it has the stages of the source in it.";
@@ -58,48 +42,18 @@ pub(super) fn figure(counters: &Counters) -> String {
     if groups.is_empty() {
         return String::new();
     }
-    let height = TOP + groups.len() as f64 * (2.0 * ROW + GAP);
-    let title = "Where the time goes in the engine";
     let note = ["each bar has a scale of its own, up to the number behind it".to_owned()].into_iter().chain(left_out);
-    let mut svg = format!(
-        "<figure class=\"wide\"><figcaption>{title} <small>{}</small></figcaption>\n\
-         <svg viewBox=\"0 0 {WIDTH} {height:.1}\" role=\"img\" aria-label=\"{title}\">\n",
-        note.collect::<Vec<_>>().join("; ")
-    );
-    svg += &legend(&groups);
-    for percent in [0, 25, 50, 75, 100] {
-        let x = x(f64::from(percent) / 100.0);
-        svg += &format!("<path class=\"grid\" d=\"M{x:.1} {:.1}V{:.1}\"/>", TOP - 4.0, height - GAP);
-        svg += &format!("<text class=\"x\" x=\"{x:.1}\" y=\"{:.1}\">{percent} %</text>\n", TOP - 9.0);
-    }
-    for (at, group) in groups.iter().enumerate() {
-        group.draw(&mut svg, TOP + at as f64 * (2.0 * ROW + GAP));
-    }
-    let drawn = |name| groups.iter().flat_map(|group| &group.bars[0].parts).any(|part| part.0 == name);
+    let note = note.collect::<Vec<_>>().join("; ");
+    let classes: Vec<_> = SOURCE.into_iter().chain(SINK).chain([UNDIVIDED, BEFORE, CALL]).collect();
+    let drawn = |part| groups.iter().any(|group| group.has(part));
     let shares = groups.iter().any(|group| group.what == RESPONSE);
     let few = groups.iter().any(|group| group.few);
     let told = [(CLOSING, drawn("closing")), (SHARE, shares), (FEW, few)];
     let told: String = told.into_iter().filter(|(_, is_so)| *is_so).map(|(text, _)| text).collect();
-    svg + &format!("</svg>\n<p>{METHOD}{told}</p></figure>\n")
-}
-
-/// The bars of one object: what they are made of, at each quantile.
-#[derive(Debug)]
-struct Group {
-    name: String,
-    /// What it is, such as `source`.
-    what: &'static str,
-    /// Whether any of it was measured so seldom that nobody knows its p99.
-    few: bool,
-    bars: [Bar; 2],
-}
-
-#[derive(Debug)]
-struct Bar {
-    /// Name, class and microseconds of each part, in the order of the way.
-    parts: Vec<(&'static str, &'static str, f64)>,
-    /// What the parts are a part of, in microseconds.
-    whole: Option<f64>,
+    format!(
+        "<figure class=\"wide\"><figcaption>{TITLE} <small>{note}</small></figcaption>\n{}<p>{METHOD}{told}</p></figure>\n",
+        bars::svg(TITLE, &groups, &classes, WHOLE)
+    )
 }
 
 /// Which objects are drawn, in the order of the way, and how many are not: of many those with the greatest p99.
@@ -127,7 +81,8 @@ fn shown(counters: &Counters) -> (Vec<Group>, Vec<String>) {
 /// The stages of an object that were measured.
 fn stages(object: &Object, what: &'static str, stages: &[(&'static str, &'static str)]) -> Option<Group> {
     let time = |name: &str| object.times.get(name).filter(|time| time.count > 0);
-    let bar = |(_, of): (&str, Quantile)| Bar {
+    let bar = |(quantile, of): (&'static str, Quantile)| Bar {
+        quantile,
         parts: stages.iter().filter_map(|(name, class)| Some((*name, *class, of(time(name)?)))).collect(),
         whole: time(WHOLE).map(of),
     };
@@ -140,7 +95,7 @@ fn stages(object: &Object, what: &'static str, stages: &[(&'static str, &'static
 fn response(object: &Object) -> Option<Group> {
     let time = |name: &str| object.times.get(name).filter(|time| time.count > 0);
     let (whole, call) = (time(RESPONSE)?, time(CALL.0));
-    let bar = |(_, of): (&str, Quantile)| {
+    let bar = |(quantile, of): (&'static str, Quantile)| {
         let whole = of(whole);
         let parts = match call {
             None => vec![(UNDIVIDED.0, UNDIVIDED.1, whole)],
@@ -150,93 +105,10 @@ fn response(object: &Object) -> Option<Group> {
                 vec![(BEFORE.0, BEFORE.1, whole - call), (CALL.0, CALL.1, call)]
             }
         };
-        Bar { parts, whole: None }
+        Bar { quantile, parts, whole: None }
     };
     let few = whole.count < FEWEST;
     Some(Group { name: object.name.clone(), what: RESPONSE, few, bars: QUANTILES.map(bar) })
-}
-
-/// What the colours are, of all that is drawn.
-fn legend(groups: &[Group]) -> String {
-    let (mut svg, mut x) = (String::new(), LEFT);
-    let parts = || groups.iter().flat_map(|group| &group.bars[0].parts);
-    let drawn = SOURCE
-        .iter()
-        .chain(&SINK)
-        .chain([&UNDIVIDED, &BEFORE, &CALL])
-        .filter(|(name, _)| parts().any(|part| part.0 == *name));
-    for (name, class) in drawn {
-        svg += &format!("<path class=\"part {class}\" d=\"M{x:.1} {:.1}h11v11h-11z\"/>", LEGEND - 10.0);
-        svg += &format!("<text x=\"{:.1}\" y=\"{LEGEND}\">{name}</text>\n", x + 16.0);
-        x += 16.0 + (name.len() as f64 + 2.0) * CHARACTER;
-    }
-    if groups.iter().any(|group| group.bars[0].whole.is_some()) {
-        svg += &format!("<path class=\"median\" d=\"M{x:.1} {:.1}v13\"/>", LEGEND - 11.0);
-        svg += &format!("<text x=\"{:.1}\" y=\"{LEGEND}\">{WHOLE}</text>\n", x + 7.0);
-    }
-    svg
-}
-
-impl Group {
-    fn draw(&self, svg: &mut String, top: f64) {
-        let name = self.name.chars().take(NAME_LENGTH).collect::<String>();
-        let baseline = |row: f64| top + ROW * row + BAR - 2.0;
-        *svg += &format!("<text class=\"row\" x=\"0\" y=\"{:.1}\">{}</text>", baseline(0.0), escaped(&name));
-        *svg += &format!("<text x=\"0\" y=\"{:.1}\">{}</text>\n", baseline(1.0), self.what);
-        for (row, (bar, (quantile, _))) in self.bars.iter().zip(QUANTILES).enumerate() {
-            let row = row as f64;
-            *svg += &format!("<text x=\"{NAMES}\" y=\"{:.1}\">{quantile}</text>", baseline(row));
-            bar.draw(svg, top + ROW * row);
-            *svg += &format!(
-                "<text class=\"row\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
-                WIDTH - RIGHT + 14.0,
-                baseline(row),
-                bar.text()
-            );
-        }
-    }
-}
-
-impl Bar {
-    fn sum(&self) -> f64 {
-        self.parts.iter().map(|(_, _, micros)| micros).sum()
-    }
-
-    /// What its scale goes up to.
-    fn end(&self) -> f64 {
-        self.whole.map_or(self.sum(), |whole| whole.max(self.sum()))
-    }
-
-    fn draw(&self, svg: &mut String, top: f64) {
-        // Where all took less than the clock tells, there is nothing to see.
-        let end = self.end().max(f64::MIN_POSITIVE);
-        let mut from = 0.0;
-        for (_, class, micros) in &self.parts {
-            let (left, right) = (x(from / end), x((from + micros) / end));
-            *svg += &format!("<path class=\"part {class}\" d=\"M{left:.1} {top:.1}H{right:.1}v{BAR}H{left:.1}z\"/>");
-            from += micros;
-        }
-        if let Some(whole) = self.whole {
-            *svg += &format!("<path class=\"median\" d=\"M{:.1} {:.1}v{:.1}\"/>", x(whole / end), top - 2.0, BAR + 4.0);
-        }
-        svg.push('\n');
-    }
-
-    /// Its numbers in one unit: each part, what they come to, and of what they are a part.
-    fn text(&self) -> String {
-        let (unit, micros) = if self.end() < 10_000.0 { ("µs", 1.0) } else { ("ms", 1e3) };
-        let number = |value: f64| if micros == 1.0 { tenths(value) } else { digits(value / micros) };
-        let part =
-            |(_, class, micros): &(_, &str, f64)| format!("<tspan class=\"part {class}\">{}</tspan>", number(*micros));
-        let parts = self.parts.iter().map(part).collect::<Vec<_>>().join(" + ");
-        let sum = if self.parts.len() > 1 { format!(" = {}", number(self.sum())) } else { String::new() };
-        let whole = self.whole.map(|whole| format!(" of {}", number(whole))).unwrap_or_default();
-        format!("{parts}{sum}{whole} {unit}")
-    }
-}
-
-fn x(at: f64) -> f64 {
-    LEFT + at * (WIDTH - LEFT - RIGHT)
 }
 
 #[cfg(test)]
@@ -244,6 +116,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::report::html::bars::{BAR, x};
 
     /// An object of an engine's report with these times: name, p50 and p99.
     fn object(kind: &str, name: &str, times: &[(&str, f64, f64)]) -> serde_json::Value {
