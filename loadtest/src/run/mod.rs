@@ -5,7 +5,11 @@
 //! feeds have ended by themselves, what is under way has time to arrive, the engine is stopped as a service manager does it,
 //! and the books are closed against its own final counters.
 
+mod closing;
+mod ready;
+mod schedule;
 mod stage;
+mod watching;
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +22,9 @@ use crate::machine;
 use crate::measure::recovery;
 use crate::outcome::{Outcome, Second};
 use stage::Stage;
+
+/// How often one looks whether something has happened.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How far a run is, told each second.
 #[derive(Clone, Copy, Debug)]

@@ -1,42 +1,30 @@
 //! All that takes part in a run: broker, plant, engine, feeders and those who look on. Dropping it ends them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use lineside_model::{Error, Reason, Result, Span, Timestamp};
-use serde_json::Value;
+use lineside_model::{Result, Span, Timestamp};
 
-use crate::case::{Case, Feed, Hall, Ovens, Over, READINGS, RELAY, Watch};
+use super::ready::until;
+use super::schedule::{Seconds, feeder, lead, schedule};
+use super::watching::Watching;
+use crate::case::{Case, Hall, Ovens, Over, RELAY, Watch};
 use crate::clock;
 use crate::engine::{Engine, Usage};
-use crate::feed::{Feeder, Running};
+use crate::feed::Running;
 use crate::fleet::{Fleet, FleetOptions};
 use crate::kafka_node::{KafkaNode, readers};
 use crate::measure::{Expect, Expected, Lateness};
 use crate::mosquitto::Mosquitto;
-use crate::outcome::{Account, Deadline, Latency, Limit, Outcome, Second, StageTime};
-use crate::plant::{OVENS, Plant, PlantOptions, Script};
+use crate::outcome::Second;
+use crate::plant::{Plant, PlantOptions, Script};
 use crate::relay::Relay;
 use crate::storm::Storm;
-use crate::synthetic::Message;
-use crate::watch::{Shared, Subscriber, Writes, from_due};
+use crate::watch::{Shared, Subscriber, Writes};
 
 /// Clients of the engine have names that begin so.
 const ENGINE_CLIENTS: &str = "lineside-";
-/// How long the engine may take until it reads from the plant.
-const START_MAX: Duration = Duration::from_secs(20);
-/// How often one looks whether something has happened.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Feeders and watchers have so long to connect before the first message is due, and so much longer for each connection.
-const LEAD: Span = Span::from_millis(500);
-const LEAD_EACH: Span = Span::from_millis(5);
-/// When nothing has come for so long, nothing more will; after the engine has ended, for so long.
-const QUIET: Duration = Duration::from_secs(2);
-/// After a storm the engine may be waiting for its next attempt to connect.
-const QUIET_AFTER_STORM: Duration = Duration::from_secs(30);
-const QUIET_AT_LAST: Duration = Duration::from_millis(300);
 /// The messages of the relay have topics that begin so, and those that it has forwarded this one.
 const TO_RELAY: &str = "to-relay/";
 const RELAYED: &str = "relayed";
@@ -44,38 +32,21 @@ const RELAYED: &str = "relayed";
 /// What takes part in a run.
 pub(super) struct Stage {
     // In this order they end: those who need others first.
-    feeds: Vec<(String, Running)>,
-    watches: Vec<Watching>,
+    pub(super) feeds: Vec<(String, Running)>,
+    pub(super) watches: Vec<Watching>,
     relay: Option<Relay>,
-    engine: Option<Engine>,
-    plant: Option<(Plant, Option<Writes>)>,
-    ovens: Option<Ovens>,
-    first_output: Option<Duration>,
-    fleet: Option<(Fleet, Span, Option<Writes>)>,
-    storm: Option<Storm>,
+    pub(super) engine: Option<Engine>,
+    pub(super) plant: Option<(Plant, Option<Writes>)>,
+    pub(super) ovens: Option<Ovens>,
+    pub(super) first_output: Option<Duration>,
+    pub(super) fleet: Option<(Fleet, Span, Option<Writes>)>,
+    pub(super) storm: Option<Storm>,
     kafka: Option<KafkaNode>,
     broker: Mosquitto,
-    begins: Instant,
+    pub(super) begins: Instant,
     began: Timestamp,
-    warm_up: u64,
+    pub(super) warm_up: u64,
     arrived_before: u64,
-}
-
-/// Something that is watched.
-struct Watching {
-    name: String,
-    through: Option<Vec<String>>,
-    deadline: Option<Span>,
-    books: Shared,
-    subscriber: Subscriber,
-}
-
-/// Which seconds of a feed.
-#[derive(Clone, Copy)]
-enum Seconds {
-    All,
-    Even,
-    Odd,
 }
 
 impl Stage {
@@ -270,7 +241,8 @@ impl Stage {
         Ok(told)
     }
 
-    fn tell_latencies(&self, measured: u64, told: &mut Second) {
+    /// How late things were in this second of those that are measured.
+    pub(super) fn tell_latencies(&self, measured: u64, told: &mut Second) {
         let mut add = |name: &str, lateness: &Lateness| {
             if let Some(of) = lateness.second(usize::try_from(measured).unwrap_or(usize::MAX)) {
                 told.p50.insert(name.to_owned(), of.p50);
@@ -288,121 +260,6 @@ impl Stage {
             add(Hall::SETPOINTS, writes.lateness());
         }
     }
-
-    /// Ends the run: waits for what is under way, stops the engine, and closes the books.
-    pub(super) async fn close(mut self, outcome: &mut Outcome) -> Result<()> {
-        for (name, feed) in self.feeds.drain(..) {
-            let report = feed.finish().await;
-            if let Some(error) = report.error {
-                return Err(error.of(format_args!("feed \"{name}\"")));
-            }
-            if report.failed > 0 {
-                return Err(Error::external(format!("feed \"{name}\": {} messages were not sent", report.failed)));
-            }
-        }
-        if let Some((fleet, period, _)) = &self.fleet {
-            let jitter = fleet.jitter(*period);
-            outcome.latencies.insert(Hall::WATCH.to_owned(), Latency::of(&jitter.late));
-            let (arrived, lost) = (jitter.polls, jitter.missed);
-            let account = Account { expected: arrived + lost, arrived, lost, ..Account::default() };
-            outcome.ledgers.insert(Hall::WATCH.to_owned(), account);
-        }
-        self.until_quiet(if self.storm.is_some() { QUIET_AFTER_STORM } else { QUIET }).await;
-        for (measured, second) in (0..).zip(&mut outcome.timeline) {
-            // What was late has come by now.
-            self.tell_latencies(measured, second);
-        }
-        outcome.engine = self.engine.take().map_or(Ok(Value::Null), Engine::stop)?;
-        self.until_quiet(QUIET_AT_LAST).await;
-        for watching in &self.watches {
-            let told = left_out(&outcome.engine, watching.through.as_deref());
-            let books = watching.books.books();
-            let name = &watching.name;
-            outcome.latencies.insert(name.clone(), books.lateness().latency());
-            let account = books.account(&told);
-            if let Some(deadline) = watching.deadline {
-                // What never came missed it too.
-                let never = account.expected - account.arrived;
-                let (came, late) = books.lateness().later_than(deadline.to_std());
-                let met = Deadline::of(deadline.to_std(), came + never, late + never);
-                outcome.deadlines.insert(name.clone(), met);
-            }
-            outcome.ledgers.insert(name.clone(), account);
-            if let Some(readings) = books.readings(&told) {
-                outcome.ledgers.insert(format!("{name} {READINGS}"), readings);
-            }
-            if books.strange() > 0 {
-                outcome.limits.push(Limit {
-                    name: format!("{name}, messages that are no answer"),
-                    wanted: "at most 0".to_owned(),
-                    bound: Some(0.0),
-                    found: books.strange().to_string(),
-                    held: false,
-                });
-            }
-        }
-        if let Some((_, Some(writes))) = &self.plant {
-            outcome.latencies.insert(Ovens::WATCH.to_owned(), writes.lateness().latency());
-        }
-        // A hall that is only read has no setpoints.
-        if let Some((fleet, _, Some(writes))) = &self.fleet
-            && fleet.write_count() > 0
-        {
-            outcome.latencies.insert(Hall::SETPOINTS.to_owned(), writes.lateness().latency());
-        }
-        self.tell_writes_from_due(outcome);
-        outcome.stages = StageTime::of(&outcome.engine);
-        outcome.first_output = self.first_output.map(|took| took.as_nanos() as f64 / 1e3);
-        Ok(())
-    }
-
-    /// How late setpoints were from when their polls were due, if the case says how often it polls.
-    fn tell_writes_from_due(&self, outcome: &mut Outcome) {
-        let (Some((plant, _)), Some(ovens)) = (&self.plant, self.ovens) else { return };
-        let Some(poll) = ovens.poll else { return };
-        let begins = self.begins.saturating_duration_since(plant.started());
-        let from = begins + Duration::from_secs(self.warm_up);
-        let until = from + Duration::from_secs(outcome.timeline.len() as u64);
-        let lateness = from_due(&plant.answered(), OVENS.len(), poll.to_std(), from, until);
-        let deadline = ovens.deadline.unwrap_or(poll).to_std();
-        let (due, missed) = lateness.later_than(deadline);
-        outcome.deadlines.insert(Ovens::FROM_DUE.to_owned(), Deadline::of(deadline, due, missed));
-        outcome.latencies.insert(Ovens::FROM_DUE.to_owned(), lateness.latency());
-        for (second, told) in outcome.timeline.iter_mut().enumerate() {
-            if let Some(of) = lateness.second(second) {
-                told.p50.insert(Ovens::FROM_DUE.to_owned(), of.p50);
-                told.p99.insert(Ovens::FROM_DUE.to_owned(), of.p99);
-                told.max.insert(Ovens::FROM_DUE.to_owned(), of.max);
-            }
-        }
-    }
-
-    /// Waits until all has come that is awaited, or nothing comes any more.
-    async fn until_quiet(&mut self, quiet: Duration) {
-        let (mut arrived, mut since) = (0, clock::monotonic());
-        loop {
-            let (mut now, mut missing) = (0, 0);
-            for watching in &self.watches {
-                let mut books = watching.books.books();
-                books.until(Duration::MAX);
-                now += books.arrived();
-                missing += books.missing();
-            }
-            if now != arrived {
-                (arrived, since) = (now, clock::monotonic());
-            }
-            if missing == 0 || since.elapsed() >= quiet {
-                return;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-}
-
-/// How long before the first message is due feeders and watchers begin to connect.
-fn lead(case: &Case) -> Span {
-    let connections = case.feeds.values().map(|feed| i64::from(feed.mqtt.connections)).sum::<i64>();
-    Span(LEAD.micros() + LEAD_EACH.micros() * connections)
 }
 
 fn start_plant(ovens: Ovens, seed: u64) -> Result<Plant> {
@@ -418,77 +275,4 @@ fn start_plant(ovens: Ovens, seed: u64) -> Result<Plant> {
 
 fn start_fleet(hall: Hall, seed: u64) -> Result<Fleet> {
     Fleet::start(&FleetOptions { plcs: hall.plcs, registers: hall.registers, seed, apart: true })
-}
-
-/// Waits until the engine does what it is there for: reads from the broker, writes setpoints, polls.
-async fn until(engine: &mut Engine, ready: impl AsyncFn() -> Result<bool>) -> Result<()> {
-    let latest = clock::monotonic() + START_MAX;
-    while !ready().await? {
-        engine.check()?;
-        if clock::monotonic() >= latest {
-            let message = format!("the engine does not work with the plant {} s after its start", START_MAX.as_secs());
-            return Err(Error::external(message)
-                .hint("the pipeline must read from mqtt://127.0.0.1:${MQTT_PORT}, 127.0.0.1:${KAFKA_PORT} and 127.0.0.1:${PLC_PORT}"));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Ok(())
-}
-
-fn feeder<O: Clone>(address: &str, options: &O, names: Option<Vec<String>>) -> Feeder<O> {
-    let feeder = Feeder::new(address, options.clone());
-    match names {
-        Some(names) => feeder.named(names),
-        None => feeder,
-    }
-}
-
-/// The messages of a feed over the whole run, event times included.
-fn schedule(
-    case: &Case,
-    feed: &Feed,
-    began: Timestamp,
-    seconds: Seconds,
-) -> Result<impl Iterator<Item = Message> + Send + 'static> {
-    let messages = feed.schedule(case.seed, case.warm_up + case.seconds, began)?;
-    Ok(messages.filter(move |message| match seconds {
-        Seconds::All => true,
-        Seconds::Even => message.due.as_secs().is_multiple_of(2),
-        Seconds::Odd => !message.due.as_secs().is_multiple_of(2),
-    }))
-}
-
-/// What the engine says it left out, by reason. What a query was to filter is not left out, and windows that are open at the
-/// end are not expected.
-fn left_out(report: &Value, through: Option<&[String]>) -> BTreeMap<String, u64> {
-    let meant = [Reason::Filtered.word(), Reason::Open.word()];
-    let mut told = BTreeMap::new();
-    let objects = report["objects"].as_array().into_iter().flatten().filter(|object| {
-        let name = object["name"].as_str().unwrap_or_default();
-        through.is_none_or(|through| through.iter().any(|one| one == name))
-    });
-    let dropped = objects.filter_map(|object| object["dropped"].as_object()).flatten();
-    for (reason, count) in dropped.filter(|(reason, _)| !meant.contains(&reason.as_str())) {
-        *told.entry(reason.clone()).or_default() += count.as_u64().unwrap_or(0);
-    }
-    told
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_query_filters_is_not_left_out() {
-        let report = serde_json::json!({"objects": [
-            {"name": "plant", "dropped": {"malformed": 3, "overflow": 2}},
-            {"name": "averages/window", "dropped": {"late": 1, "open_at_stop": 20}},
-            {"name": "hot", "dropped": {"filtered": 500, "malformed": 1}},
-        ]});
-        let all = BTreeMap::from([("malformed".to_owned(), 4), ("overflow".to_owned(), 2), ("late".to_owned(), 1)]);
-        assert_eq!(left_out(&report, None), all);
-        let one = ["averages/window".to_owned()];
-        assert_eq!(left_out(&report, Some(&one)), BTreeMap::from([("late".to_owned(), 1)]));
-        assert!(left_out(&report, Some(&[])).is_empty());
-    }
 }

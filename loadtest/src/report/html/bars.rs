@@ -1,4 +1,4 @@
-//! Bars that lie: what each object took, stage by stage, as one bar for each quantile, with its numbers behind it.
+//! Bars from left to right: what each object took, stage by stage, as one bar for each quantile, with its numbers behind it.
 //!
 //! Each bar has a scale of its own, from nothing to what it comes to or is a part of.
 
@@ -47,7 +47,8 @@ pub(super) struct Bar {
     pub(super) whole: Option<f64>,
 }
 
-/// The bars of all objects as SVG, with an axis and a legend: what each class of parts is, in the order of the way, and what they are a part of.
+/// The bars of all objects as SVG, with an axis and a legend: what each class of parts is, in the order of the way, and what they
+/// are a part of.
 pub(super) fn svg(title: &str, groups: &[Group], classes: &[(&str, &str)], whole: &str) -> String {
     let height = TOP + groups.len() as f64 * (2.0 * ROW + GAP);
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height:.1}\" role=\"img\" aria-label=\"{title}\">\n");
