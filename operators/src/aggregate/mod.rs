@@ -9,6 +9,7 @@
 //!   Leave such readings out with `WHERE` if they are not wanted. Only the approximate percentile ignores what is not finite.
 //! * Quality is not looked at here: a query makes values null whose quality it does not take.
 
+mod approximate;
 mod area;
 mod avg;
 mod band;
@@ -22,6 +23,7 @@ mod external;
 mod extreme;
 mod first_last;
 mod function;
+mod means;
 mod pairs;
 mod path;
 mod percentile;
@@ -77,7 +79,9 @@ pub(crate) fn partial(function: &AggregateFunction, values: Option<&DataType>) -
         AggregateFunction::FirstValue => first_last::first(values)?,
         AggregateFunction::LastValue => first_last::last(values)?,
         AggregateFunction::Percentile { fraction, exact: true } => Box::new(percentile::Percentiles::at(&[*fraction])),
-        AggregateFunction::Percentile { fraction, exact: false } => Box::new(tdigest::ApproxPercentile::at(*fraction)),
+        AggregateFunction::Percentile { fraction, exact: false } => {
+            Box::new(approximate::ApproxPercentile::at(*fraction))
+        }
         AggregateFunction::Delta => Box::new(ends::Change::delta()),
         AggregateFunction::RateOfChange => Box::new(ends::Change::rate()),
         AggregateFunction::Slope => Box::new(slope::Slope::default()),
