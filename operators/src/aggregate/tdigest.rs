@@ -92,6 +92,9 @@ impl Digest {
             self.clone_from(other);
             return;
         }
+        if other.is_empty() {
+            return;
+        }
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.extend_from_slice(&other.waiting);
         self.means.reserve(other.means.len() + waiting.len());
@@ -117,7 +120,7 @@ impl Digest {
 
     /// Whether all there is are means in one list.
     fn is_one_list(&self) -> bool {
-        self.beside.is_empty() && self.waiting.is_empty()
+        !self.means.is_empty() && self.beside.is_empty() && self.waiting.is_empty()
     }
 
     /// Makes one list of all.
@@ -257,6 +260,19 @@ mod tests {
         one.merge(&next);
         for digest in [&both, &one] {
             assert_eq!((at(digest, 0.0), at(digest, 0.5), at(digest, 0.9)), (Some(0.1), Some(0.1), Some(0.7)));
+        }
+    }
+
+    #[test]
+    fn nothing_beside_something_changes_nothing() {
+        let mut many = Digest::default();
+        (0..1_000).for_each(|n| many.add(f64::from(n)));
+        let told = at(&many, 0.25);
+        for (one, next) in [(&many, &Digest::default()), (&Digest::default(), &many)] {
+            let mut both = Digest::default();
+            both.become_both(one, next);
+            both.merge(&Digest::default());
+            assert_eq!((at(&both, 0.25), both.is_one_list()), (told, true));
         }
     }
 

@@ -1,5 +1,5 @@
 //! Exact percentiles of windows that overlap are those of the values in each window, to the last bit: whatever the values, however
-//! windows follow one another, whatever comes late, and wherever the operator is restarted.
+//! windows follow one another, whatever comes late, and wherever the operator is restarted. Approximate ones are so of few values.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -268,5 +268,30 @@ proptest! {
         let planned = plan_emitting(spec(&query), &readings(), emission).expect("sound");
         let out = feed(&|| (planned.build)(), &steps, rows_max, restart_every);
         prop_assert_eq!(answers(&planned, &out), reference(&query, &steps, lateness));
+    }
+
+    #[test]
+    fn approximate_ones_are_the_same_however_rows_are_cut_and_exact_of_few(
+        input in input(),
+        query in query(),
+        rows_max in 1..60usize,
+        restart_every in 50..500usize,
+    ) {
+        let steps = input.steps();
+        let mut approximate = spec(&query);
+        for aggregate in &mut approximate.aggregates {
+            if let Percentile { exact, .. } = &mut aggregate.function {
+                *exact = false;
+            }
+        }
+        let planned = plan(approximate, &readings()).expect("sound");
+        let whole = answers(&planned, &feed(&|| (planned.build)(), &steps, usize::MAX, usize::MAX));
+        prop_assert_eq!(&whole, &answers(&planned, &feed(&|| (planned.build)(), &steps, rows_max, restart_every)));
+        // What is no number is left out of them.
+        if !matches!(input.signal, Signal::Odd) {
+            for (window, exact) in reference(&query, &steps, 0).iter().filter(|(_, (rows, _))| *rows <= 200) {
+                prop_assert_eq!(whole.get(window), Some(exact));
+            }
+        }
     }
 }
