@@ -301,9 +301,9 @@ impl SourceTask {
         let input = Input::Source(self.number);
         let mut decoded = None;
         for piece in pieces {
-            let handed_on = self.clock.nanos();
             match piece {
                 Piece::Rows(rows) => {
+                    let handed_on = self.clock.nanos();
                     decoded = decoded.or(Some(handed_on));
                     self.meter.rows_out(rows.num_rows());
                     self.wiring.workers.share_out(input, Batch { rows, origin, handed_on }).await?;
